@@ -1,0 +1,72 @@
+package alertd
+
+import (
+	"strings"
+	"time"
+)
+
+// TraceRef points at the span that an event came from (W3C Trace Context). Ids are lower-case hexadecimal: 32
+// digits for a trace, 16 for a span; empty means none.
+type TraceRef struct {
+	TraceID   string `json:"trace_id,omitempty"`
+	SpanID    string `json:"span_id,omitempty"`
+	Unsampled bool   `json:"unsampled,omitempty"` // the flags said that nobody keeps this trace: text, not a link
+}
+
+// IsZero reports whether there is no trace.
+func (t TraceRef) IsZero() bool { return t.TraceID == "" }
+
+// Sample is one value of one series at one instant.
+type Sample struct {
+	Labels Labels // with the metric's name in __name__
+	T      int64  // milliseconds since the epoch, the producer's clock
+	V      float64
+	Trace  TraceRef
+}
+
+// Time is the sample's instant.
+func (s Sample) Time() time.Time { return time.UnixMilli(s.T).UTC() }
+
+// Occurrence is a discrete thing that happened: a deployment, a backup, a breach.
+type Occurrence struct {
+	Type    string // dotted, as in "deployment.completed"
+	Labels  Labels // with "service" where one was named
+	Message string
+	Time    time.Time
+	Trace   TraceRef
+}
+
+// Events is what one message held, in the order in which it held it.
+type Events struct {
+	Samples     []Sample
+	Occurrences []Occurrence
+}
+
+// DeadLetter is a message, or a part of one, that could not be decoded. It is counted, kept and shown.
+type DeadLetter struct {
+	Seq     uint64    `json:"seq"` // sequence in the EVENTS stream; 0 for what never was in it
+	Subject string    `json:"subject"`
+	Time    time.Time `json:"time"`
+	Reason  string    `json:"reason"` // with the position: "item 3: line 1, column 17: …"
+	Excerpt string    `json:"excerpt"`
+}
+
+// ExcerptOf cuts a payload to what a person needs to recognise it: 256 bytes of valid, printable text.
+func ExcerptOf(payload []byte) string {
+	const limit = 256
+	cut := payload
+	if len(cut) > limit {
+		cut = cut[:limit]
+	}
+	s := strings.ToValidUTF8(string(cut), "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(payload) > limit {
+		s += "…"
+	}
+	return s
+}

@@ -1,0 +1,98 @@
+package alertd
+
+import "time"
+
+// Commit is one message of the journal: what one turn of the loop decided. It is atomic, ordered and fenced.
+type Commit struct {
+	Epoch      uint64    `json:"epoch"` // of the writer; a newer writer has a higher one
+	Node       string    `json:"node"`  // who wrote it
+	Time       time.Time `json:"time"`
+	Checkpoint uint64    `json:"checkpoint"` // every event up to this sequence of EVENTS is evaluated
+	Prev       string    `json:"prev"`       // SHA-256 of the previous commit's bytes, hexadecimal; "" for the first
+	Entries    []Entry   `json:"entries,omitempty"`
+}
+
+// Entry is one decision. Exactly one of the pointers is set. Folding entries in order gives the engine's state.
+type Entry struct {
+	Time time.Time `json:"time"` // when it was decided, daemon's clock
+
+	Transition *Transition `json:"transition,omitempty"`
+	Joined     *Joined     `json:"joined,omitempty"`
+	Scheduled  *Scheduled  `json:"scheduled,omitempty"`
+	Withheld   *Withheld   `json:"withheld,omitempty"`
+	Flushed    *Flushed    `json:"flushed,omitempty"`
+	Planned    *Planned    `json:"planned,omitempty"`
+	Attempted  *Attempted  `json:"attempted,omitempty"`
+	Policy     *PolicySet  `json:"policy,omitempty"`
+}
+
+// Transition is a change of an alert's state. Alert is as it is afterwards.
+type Transition struct {
+	From   State  `json:"from"`
+	Reason Reason `json:"reason"`
+	Alert  Alert  `json:"alert"`
+}
+
+// Joined says that an alert entered a group: where it was routed, and with which timing.
+type Joined struct {
+	Fingerprint    Fingerprint   `json:"fingerprint"`
+	Group          GroupKey      `json:"group"`
+	GroupLabels    Labels        `json:"group_labels"`
+	Route          string        `json:"route"` // path through the tree, for people
+	Receiver       string        `json:"receiver"`
+	Delivery       Delivery      `json:"delivery"`
+	Calendar       string        `json:"calendar,omitempty"`
+	Mute           []string      `json:"mute,omitempty"`   // names of time intervals
+	Active         []string      `json:"active,omitempty"` // names of time intervals
+	GroupWait      time.Duration `json:"group_wait"`
+	GroupInterval  time.Duration `json:"group_interval"`
+	RepeatInterval time.Duration `json:"repeat_interval"`
+}
+
+// Scheduled sets the instant at which a group is looked at next, and why not before.
+type Scheduled struct {
+	Group    GroupKey  `json:"group"`
+	Due      time.Time `json:"due"`
+	Reason   Reason    `json:"reason"` // grouped, held, muted, inhibited
+	Calendar string    `json:"calendar,omitempty"`
+}
+
+// Withheld says that one alert was not told in one group, and why.
+type Withheld struct {
+	Fingerprint Fingerprint `json:"fingerprint"`
+	Group       GroupKey    `json:"group"`
+	Receiver    string      `json:"receiver"`
+	Reason      Reason      `json:"reason"`
+	By          string      `json:"by,omitempty"`    // fingerprint of the inhibiting alert, name of the calendar, …
+	Until       time.Time   `json:"until,omitzero"`  // when it is looked at again; zero: not again by itself
+	Detail      string      `json:"detail,omitzero"` // for people
+}
+
+// Flushed says what a group told when it was due, and what it forgets.
+type Flushed struct {
+	Group  GroupKey      `json:"group"`
+	Told   []Fingerprint `json:"told,omitempty"`   // firing, announced now
+	Closed []Fingerprint `json:"closed,omitempty"` // announced before, resolved aloud now
+	Ended  []Fingerprint `json:"ended,omitempty"`  // never announced, over: leave without a word
+	Spoke  bool          `json:"spoke"`            // a notification was planned
+}
+
+// Planned is a notification that is to be delivered: remembered before it is sent.
+type Planned struct {
+	Notification Notification `json:"notification"`
+}
+
+// Attempted is a sender's answer, and what follows from it.
+type Attempted struct {
+	Attempt
+	Receiver    string    `json:"receiver"`
+	Integration string    `json:"integration"`
+	Group       GroupKey  `json:"group"`
+	Next        time.Time `json:"next,omitzero"`  // when it is tried again; zero: this was the last attempt
+	DeadLetter  bool      `json:"dead,omitempty"` // given up: an alarm goes out by another route
+}
+
+// PolicySet says which configuration decides from here on.
+type PolicySet struct {
+	Version string `json:"version"` // hash of the files
+}

@@ -1,0 +1,78 @@
+package alertd
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Labels is a sorted, immutable label set, as in Prometheus.
+type Labels = labels.Labels
+
+// Label names that alertd itself reads.
+const (
+	LabelMetric   = labels.MetricName // name of the metric
+	LabelAlert    = "alertname"
+	LabelSeverity = "severity"
+	LabelService  = "service"
+)
+
+// Annotation names that alertd itself reads.
+const (
+	AnnotationSummary     = "summary"
+	AnnotationDescription = "description"
+	AnnotationRunbook     = "runbook_url"
+	AnnotationNextStep    = "next_step" // what the person who is paged does first
+)
+
+// Fingerprint identifies a label set. It is the FNV-1a hash that Prometheus's common/model and so
+// Alertmanager use, hence the fingerprints in URLs and payloads are the ones people know. Its text form is 16
+// hexadecimal digits.
+type Fingerprint uint64
+
+// FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/.
+const (
+	fnvOffset    = 14695981039346656037
+	fnvPrime     = 1099511628211
+	fnvSeparator = 255 // cannot occur in UTF-8, so that {a="bc"} and {ab="c"} differ
+)
+
+// FingerprintOf hashes ls. Labels with empty values do not exist and so do not count.
+func FingerprintOf(ls Labels) Fingerprint {
+	h := uint64(fnvOffset)
+	add := func(s string) {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * fnvPrime
+		}
+		h = (h ^ fnvSeparator) * fnvPrime
+	}
+	ls.Range(func(l labels.Label) {
+		if l.Value != "" {
+			add(l.Name)
+			add(l.Value)
+		}
+	})
+	return Fingerprint(h)
+}
+
+// ParseFingerprint reads the text form.
+func ParseFingerprint(s string) (Fingerprint, error) {
+	n, err := strconv.ParseUint(s, 16, 64)
+	if err != nil || len(s) != 16 {
+		return 0, fmt.Errorf("fingerprint %q is not 16 hexadecimal digits", s)
+	}
+	return Fingerprint(n), nil
+}
+
+// String is the text form.
+func (f Fingerprint) String() string { return fmt.Sprintf("%016x", uint64(f)) }
+
+// MarshalText makes a fingerprint a JSON string, also as the key of a map.
+func (f Fingerprint) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (f *Fingerprint) UnmarshalText(b []byte) (err error) {
+	*f, err = ParseFingerprint(string(b))
+	return err
+}

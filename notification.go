@@ -1,0 +1,185 @@
+package alertd
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Reason says why something was sent, or why it was not. It is a closed set: it reaches the journal, the log,
+// a metric's label and people.
+type Reason string
+
+// Why a group spoke. The words are Alertmanager's notification_reason.
+const (
+	ReasonFirst        Reason = "first notification"
+	ReasonNewAlerts    Reason = "new alerts added"
+	ReasonSomeResolved Reason = "some alerts resolved"
+	ReasonAllResolved  Reason = "all alerts resolved"
+	ReasonRepeat       Reason = "repeat interval elapsed"
+	ReasonDigest       Reason = "business hours opened" // held until now
+)
+
+// Why an alert was not told, or not yet.
+const (
+	ReasonGrouped       Reason = "grouped"        // waits for group_wait or group_interval, until …
+	ReasonDeduplicated  Reason = "deduplicated"   // told before, nothing new
+	ReasonInhibited     Reason = "inhibited"      // by another alert
+	ReasonSilenced      Reason = "silenced"       // by a silence
+	ReasonHeld          Reason = "held"           // by a calendar, until …
+	ReasonMuted         Reason = "muted"          // by a time interval, until …
+	ReasonDashboard     Reason = "dashboard only" // never pushed
+	ReasonEnded         Reason = "ended untold"   // resolved before it was due
+	ReasonNoResolve     Reason = "send_resolved is off"
+	ReasonDeadLetter    Reason = "delivery failed"
+	ReasonReceiverGone  Reason = "receiver is gone" // no longer in the configuration
+	ReasonAlreadyInHand Reason = "already in hand"  // another rule owns this label set
+)
+
+// Why an alert changed state.
+const (
+	ReasonTrue      Reason = "condition true"
+	ReasonHeldFor   Reason = "true for long enough" // `for` is over
+	ReasonFalse     Reason = "condition ended"
+	ReasonKept      Reason = "kept firing" // keep_firing_for runs
+	ReasonKeptOver  Reason = "keep_firing_for is over"
+	ReasonExpired   Reason = "expired"      // an occurrence that has stood long enough
+	ReasonRuleGone  Reason = "rule is gone" // no longer in the rule files
+	ReasonTrueAgain Reason = "condition true again"
+)
+
+// Delivery says when a route lets an alert out.
+type Delivery string
+
+// The deliveries. The word of the routing file is the value.
+const (
+	Immediate     Delivery = "immediate"
+	BusinessHours Delivery = "business_hours"
+	Dashboard     Delivery = "dashboard"
+)
+
+// GroupKey identifies a group of alerts: the route's identity and the values of its group_by labels. Its form
+// is Alertmanager's: `{}/{severity="critical"}:{service="api"}`.
+type GroupKey string
+
+// Notification is one message for one destination. It is complete: a sender needs nothing else.
+type Notification struct {
+	ID          string     `json:"id"` // the same over retries and restarts: an idempotency key
+	Receiver    string     `json:"receiver"`
+	Integration string     `json:"integration"` // which of the receiver's destinations: "slack/0", "webhook/1"
+	Group       GroupKey   `json:"group"`       // for a digest, one that no route yields
+	GroupLabels Labels     `json:"group_labels"`
+	Reason      Reason     `json:"reason"`
+	Digest      bool       `json:"digest,omitempty"`
+	Seq         uint64     `json:"seq"` // counts the group's notifications, from 1
+	PlannedAt   time.Time  `json:"planned_at"`
+	Alerts      []Notified `json:"alerts"`        // firing first, then by severity, then by age
+	Ref         string     `json:"ref,omitempty"` // what the provider called the group's first message
+}
+
+// Notified is an alert as a notification tells it: as it was when the group spoke.
+type Notified struct {
+	Alert
+	HeldSince time.Time `json:"held_since,omitzero"` // when the hold began, for a digest
+}
+
+// Status is "firing" while any alert in it is, else "resolved". The words are Alertmanager's.
+func (n *Notification) Status() string {
+	for i := range n.Alerts {
+		if n.Alerts[i].State.Active() {
+			return "firing"
+		}
+	}
+	return "resolved"
+}
+
+// Severity is the most urgent one among the firing alerts, else among all.
+func (n *Notification) Severity() Severity {
+	var best Severity
+	firing := n.Status() == "firing"
+	for i := range n.Alerts {
+		a := &n.Alerts[i]
+		if firing && !a.State.Active() {
+			continue
+		}
+		if s := a.Severity(); best == "" || s.Rank() < best.Rank() {
+			best = s
+		}
+	}
+	return best
+}
+
+// LogValue is bounded and holds no secret.
+func (n Notification) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("id", n.ID), slog.String("to", n.Receiver+"/"+n.Integration),
+		slog.Int("alerts", len(n.Alerts)), slog.String("reason", string(n.Reason)))
+}
+
+// Held is an alert that waits in a group, and why: what `alertd queue` shows.
+type Held struct {
+	Alert    Alert     `json:"alert"`
+	Receiver string    `json:"receiver"`
+	Group    GroupKey  `json:"group"`
+	Reason   Reason    `json:"reason"` // held, grouped, muted, inhibited
+	Calendar string    `json:"calendar,omitempty"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+}
+
+// Outcome is how an attempt to deliver ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Delivered Outcome = "delivered"
+	Retry     Outcome = "retry"   // transient: it is tried again at the instant that the engine names
+	Unknown   Outcome = "unknown" // sent, but no answer came: it may have arrived
+	Failed    Outcome = "failed"  // permanent: nobody needs to try again
+)
+
+// FailureClass says what kind of failure a delivery met: a label of a metric, never free text.
+type FailureClass string
+
+// The classes.
+const (
+	FailureRateLimited FailureClass = "rate_limited"
+	FailureAuth        FailureClass = "auth"
+	FailureDestination FailureClass = "destination" // no such channel, gone, archived
+	FailurePayload     FailureClass = "payload"     // refused for what it says
+	FailureServer      FailureClass = "server"
+	FailureNetwork     FailureClass = "network" // nothing was sent
+	FailureTimeout     FailureClass = "timeout"
+	FailureConfig      FailureClass = "config" // no such receiver here
+)
+
+// Attempt is the answer to one try to deliver one notification.
+type Attempt struct {
+	Notification string        `json:"notification"` // its ID
+	N            int           `json:"n"`            // from 1
+	Outcome      Outcome       `json:"outcome"`
+	Class        FailureClass  `json:"class,omitempty"`
+	Detail       string        `json:"detail,omitempty"` // for people: at most 1 KiB, never a secret
+	RetryAfter   time.Duration `json:"retry_after,omitempty"`
+	Ref          string        `json:"ref,omitempty"` // what the provider calls the message
+	Latency      time.Duration `json:"latency"`
+}
+
+// LogValue is bounded and holds no secret.
+func (a Attempt) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("notification", a.Notification), slog.Int("n", a.N),
+		slog.String("outcome", string(a.Outcome)), slog.String("class", string(a.Class)), slog.String("detail", a.Detail))
+}
+
+// DeliveryError is what a sender returns when a notification did not arrive, or may not have.
+type DeliveryError struct {
+	Outcome    Outcome // Retry, Unknown or Failed
+	Class      FailureClass
+	RetryAfter time.Duration // what the provider asked for; 0: not said
+	Err        error         // never contains a secret
+}
+
+// Error is for people.
+func (e *DeliveryError) Error() string { return fmt.Sprintf("%s (%s): %v", e.Outcome, e.Class, e.Err) }
+
+// Unwrap returns the cause.
+func (e *DeliveryError) Unwrap() error { return e.Err }
