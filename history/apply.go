@@ -1,0 +1,332 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
+)
+
+// Bounds of what one row keeps, in bytes. What is longer ends in an ellipsis.
+const (
+	maxName       = 512      // names, ids, label values that are filtered by
+	maxLabel      = 1 << 10  // a label's value
+	maxAnnotation = 4 << 10  // an annotation's value
+	maxURL        = 2 << 10  // longer ones are dropped: half a link leads nowhere
+	maxText       = 16 << 10 // what a free-text search reads
+)
+
+// indexBits is the room for an entry's index within its commit, in a row's position.
+const indexBits = 20
+
+// Record is a commit and its sequence in the journal.
+type Record struct {
+	Seq    uint64
+	Commit alertd.Commit
+}
+
+// Apply folds commits into the tables, all in one transaction with the last sequence. Records up to
+// [Store.LastSeq] are skipped, so applying again changes nothing. Sequences must not fall within a call: an
+// error says so and nothing is applied.
+func (s *Store) Apply(ctx context.Context, records []Record) error {
+	if len(records) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.explain("apply the journal", s.apply(ctx, records))
+}
+
+func (s *Store) apply(ctx context.Context, records []Record) error {
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+
+	var last int64
+	if err := tx.QueryRowContext(ctx, "SELECT seq FROM projection").Scan(&last); err != nil {
+		return err
+	}
+	w := writer{tx: tx, stmts: s.stmts}
+	before := uint64(last)
+	for i, r := range records {
+		if i > 0 && r.Seq < records[i-1].Seq {
+			return fmt.Errorf("sequence %d comes after %d: commits are applied in the journal's order", r.Seq, records[i-1].Seq)
+		}
+		if r.Seq <= uint64(last) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.commit(r); err != nil {
+			return fmt.Errorf("sequence %d: %w", r.Seq, err)
+		}
+		last = int64(r.Seq)
+	}
+	if uint64(last) == before {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE projection SET seq = ?", last); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// statements are prepared once, on the writer's only connection.
+type statements struct {
+	transition, notification, notified, attempt, outcome, decision *sql.Stmt
+}
+
+func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
+	var errs []error
+	insert := func(table string, columns int) *sql.Stmt {
+		q := "INSERT INTO " + table + " VALUES (?" + strings.Repeat(", ?", columns-1) + ") ON CONFLICT DO NOTHING"
+		stmt, err := db.PrepareContext(ctx, q)
+		errs = append(errs, err)
+		return stmt
+	}
+	st := &statements{
+		transition:   insert("transitions", 19),
+		notification: insert("notifications", 16),
+		notified:     insert("notified", 9),
+		attempt:      insert("attempts", 12),
+		decision:     insert("decisions", 11),
+	}
+	var err error
+	st.outcome, err = db.PrepareContext(ctx, "UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
+	return st, errors.Join(append(errs, err)...)
+}
+
+// writer writes the rows of one transaction.
+type writer struct {
+	tx    *sql.Tx
+	stmts *statements
+
+	bound statements // the same, bound to tx on first use
+	text  []byte     // scratch
+}
+
+// exec runs a prepared statement in the transaction. It takes no context: the driver starts a goroutine for
+// each statement that can be cancelled, and [Store.Apply] looks at the context between commits.
+func (w *writer) exec(stmt *sql.Stmt, bound **sql.Stmt, args ...any) error {
+	if *bound == nil {
+		*bound = w.tx.Stmt(stmt)
+	}
+	_, err := (*bound).Exec(args...)
+	return err
+}
+
+func (w *writer) commit(r Record) error {
+	if len(r.Commit.Entries) >= 1<<indexBits || r.Seq >= 1<<(63-indexBits) {
+		return fmt.Errorf("a commit of %d entries is more than a journal holds", len(r.Commit.Entries))
+	}
+	for i := range r.Commit.Entries {
+		if err := w.entry(int64(r.Seq)<<indexBits|int64(i), &r.Commit.Entries[i]); err != nil {
+			return fmt.Errorf("entry %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (w *writer) entry(pos int64, e *alertd.Entry) error {
+	switch {
+	case e.Transition != nil:
+		return w.transition(pos, e.Time, e.Transition)
+	case e.Planned != nil:
+		return w.planned(pos, e.Time, &e.Planned.Notification)
+	case e.Attempted != nil:
+		return w.attempted(pos, e.Time, e.Attempted)
+	case e.Joined != nil:
+		j := e.Joined
+		return w.decision(pos, 0, e.Time, decision{
+			kind: KindJoined, fingerprint: j.Fingerprint.String(), group: j.Group, receiver: j.Receiver,
+			reason: string(j.Delivery), by: j.Calendar, detail: j.Route,
+		})
+	case e.Scheduled != nil:
+		d := e.Scheduled
+		return w.decision(pos, 0, e.Time, decision{
+			kind: KindScheduled, group: d.Group, reason: string(d.Reason), by: d.Calendar, until: d.Due,
+		})
+	case e.Withheld != nil:
+		d := e.Withheld
+		return w.decision(pos, 0, e.Time, decision{
+			kind: KindWithheld, fingerprint: d.Fingerprint.String(), group: d.Group, receiver: d.Receiver,
+			reason: string(d.Reason), by: d.By, until: d.Until, detail: d.Detail,
+		})
+	case e.Flushed != nil:
+		return w.flushed(pos, e.Time, e.Flushed)
+	}
+	return nil // a policy, or a kind of entry that a later journal adds, tells about no alert
+}
+
+func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error {
+	a := &t.Alert
+	severity, summary := string(a.Severity()), a.Summary()
+	lbls, annotations := appendLabels(nil, a.Labels, maxLabel), appendLabels(nil, a.Annotations, maxAnnotation)
+	w.text = w.text[:0]
+	w.say(a.Name(), a.Rule, severity, string(t.Reason), a.Trace.TraceID)
+	w.sayLabels(a.Labels, a.Annotations)
+	return w.exec(w.stmts.transition, &w.bound.transition,
+		pos, micros(at), micros(a.At), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
+		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Value),
+		clip(string(t.Reason), maxName), clip(summary, maxLabel), link(a.RunbookURL), link(a.TraceURL),
+		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), w.said())
+}
+
+func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error {
+	w.text = w.text[:0]
+	w.say(n.Receiver, n.Integration, string(n.Group), string(n.Reason))
+	for i := range n.Alerts {
+		a := &n.Alerts[i].Alert
+		w.say(a.Name(), a.Service(), a.Summary())
+	}
+	if !n.PlannedAt.IsZero() {
+		at = n.PlannedAt
+	}
+	if err := w.exec(w.stmts.notification, &w.bound.notification,
+		n.ID, pos, micros(at), clip(n.Receiver, maxName), clip(n.Integration, maxName), clip(string(n.Group), maxLabel),
+		string(appendLabels(nil, n.GroupLabels, maxLabel)), clip(string(n.Reason), maxName), n.Digest, int64(n.Seq),
+		n.Status(), clip(string(n.Severity()), maxName), "", false, 0, w.said()); err != nil {
+		return err
+	}
+	for i := range n.Alerts {
+		a := &n.Alerts[i].Alert
+		if err := w.exec(w.stmts.notified, &w.bound.notified,
+			n.ID, i, a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName), clip(string(a.Severity()), maxName),
+			clip(a.Service(), maxName), string(a.State), clip(a.Summary(), maxLabel)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) attempted(pos int64, at time.Time, a *alertd.Attempted) error {
+	if err := w.exec(w.stmts.attempt, &w.bound.attempt,
+		pos, micros(at), a.Notification, a.N, string(a.Outcome), string(a.Class), clip(a.Detail, maxLabel),
+		int64(a.RetryAfter), int64(a.Latency), clip(a.Ref, maxName), micros(a.Next), a.DeadLetter); err != nil {
+		return err
+	}
+	return w.exec(w.stmts.outcome, &w.bound.outcome, string(a.Outcome), a.DeadLetter, micros(a.Next), a.Notification)
+}
+
+// flushed writes a row for each alert that the group spoke of.
+func (w *writer) flushed(pos int64, at time.Time, f *alertd.Flushed) error {
+	n := 0
+	for _, part := range []struct {
+		kind Kind
+		of   []alertd.Fingerprint
+	}{{KindTold, f.Told}, {KindClosed, f.Closed}, {KindEnded, f.Ended}} {
+		for _, fp := range part.of {
+			if err := w.decision(pos, n, at, decision{kind: part.kind, fingerprint: fp.String(), group: f.Group}); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return nil
+}
+
+// decision is a row of the table decisions.
+type decision struct {
+	kind             Kind
+	fingerprint      string // "" holds for the whole group
+	group            alertd.GroupKey
+	receiver, reason string
+	by, detail       string
+	until            time.Time
+}
+
+func (w *writer) decision(pos int64, n int, at time.Time, d decision) error {
+	return w.exec(w.stmts.decision, &w.bound.decision,
+		pos, n, micros(at), string(d.kind), d.fingerprint, clip(string(d.group), maxLabel), clip(d.receiver, maxName),
+		clip(d.reason, maxName), clip(d.by, maxName), micros(d.until), clip(d.detail, maxLabel))
+}
+
+// say adds words to what a free-text search finds the row by.
+func (w *writer) say(words ...string) {
+	for _, s := range words {
+		w.text = append(append(w.text, s...), '\n')
+	}
+}
+
+func (w *writer) sayLabels(sets ...alertd.Labels) {
+	for _, ls := range sets {
+		ls.Range(func(l labels.Label) {
+			w.text = append(append(append(append(w.text, l.Name...), '='), l.Value...), '\n')
+		})
+	}
+}
+
+func (w *writer) said() string { return strings.ToLower(clip(string(w.text), maxText)) }
+
+// appendLabels appends ls as a JSON object, names in order, values cut to limit bytes.
+func appendLabels(b []byte, ls alertd.Labels, limit int) []byte {
+	b = append(b, '{')
+	ls.Range(func(l labels.Label) {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = appendString(b, clip(l.Name, maxName))
+		b = append(b, ':')
+		b = appendString(b, clip(l.Value, limit))
+	})
+	return append(b, '}')
+}
+
+// appendString appends s as a JSON string. Plain ASCII, which most labels are, is copied.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			quoted, _ := json.Marshal(s) // a string cannot fail
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// micros is t in microseconds since the epoch, 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// number is v, or nil for NaN, which SQLite would store as NULL and STRICT refuse.
+func number(v alertd.Value) any {
+	if math.IsNaN(float64(v)) {
+		return nil
+	}
+	return float64(v)
+}
+
+// clip cuts s to limit bytes of whole characters, the last one an ellipsis.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	cut := limit - len("…")
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// link is u unless it is too long to keep whole.
+func link(u string) string {
+	if len(u) > maxURL {
+		return ""
+	}
+	return u
+}
