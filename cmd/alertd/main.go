@@ -1,0 +1,137 @@
+// Command alertd turns what services say about themselves on NATS into as few, as quick and as useful
+// notifications as possible. `alertd serve` is the daemon; the other commands talk to it, check its files, or
+// publish events for people without a NATS client.
+//
+// What goes where: results on stdout, everything else on stderr. Exit codes: 0 well, 1 our own failure, 2 wrong
+// usage. An error ends with the next thing to type.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// commands is the command line. Every field is a command and has a file of its own.
+type commands struct {
+	Publish publishCmd `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
+	Alerts  alertsCmd  `cmd:"" help:"Show the alerts that are active now."`
+	History historyCmd `cmd:"" help:"Show what happened: every change of every alert's state."`
+	Queue   queueCmd   `cmd:"" help:"Show the alerts that wait, why, and until when."`
+	Version versionCmd `cmd:"" help:"Show which alertd this is."`
+}
+
+// streams are the three files of a process.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is the whole process with its surroundings as arguments, so that a test can be the process. It returns the
+// exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the first signal asks, a second one kills: never trap an operator
+	return report(stderr, dispatch(ctx, args, streams{in: stdin, out: stdout, err: stderr}))
+}
+
+// dispatch parses the arguments and runs the command that they name.
+func dispatch(ctx context.Context, args []string, std streams) error {
+	var root commands
+	helped := false // kong goes on after it has printed a help text, and then misses the arguments
+	parser, err := kong.New(&root,
+		kong.Name("alertd"),
+		kong.Description("Calm alerting: events over NATS in; few, quick and useful notifications out."),
+		kong.Writers(std.out, std.err),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(std),
+	)
+	if err != nil {
+		return err
+	}
+	command, err := parser.Parse(negatives(args))
+	switch {
+	case helped:
+		return nil
+	case err != nil:
+		return misused(err)
+	default:
+		return command.Run()
+	}
+}
+
+// negatives lets "-5" be a number and not a flag: its hyphen becomes a minus sign, which the number's reader
+// knows. No flag of ours begins with a digit.
+func negatives(args []string) []string {
+	args = slices.Clone(args)
+	for i, arg := range args {
+		if len(arg) > 1 && arg[0] == '-' && (arg[1] == '.' || '0' <= arg[1] && arg[1] <= '9') {
+			args[i] = minusSign + arg[1:]
+		}
+	}
+	return args
+}
+
+const minusSign = "\u2212"
+
+// misused turns a parse error of kong into ours.
+func misused(err error) error {
+	hint := "alertd --help"
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
+		if node := parse.Context.Selected(); node != nil {
+			hint = node.FullPath() + " --help"
+		}
+	}
+	return &usageError{msg: err.Error(), hint: hint}
+}
+
+// usageError is the caller's mistake: exit code 2.
+type usageError struct{ msg, hint string }
+
+func (e *usageError) Error() string { return withHint(e.msg, e.hint) }
+
+// failure is our own, or the world's: exit code 1.
+type failure struct {
+	err  error
+	hint string // the next thing to type
+}
+
+func (e *failure) Error() string { return withHint(e.err.Error(), e.hint) }
+func (e *failure) Unwrap() error { return e.err }
+
+func withHint(msg, hint string) string {
+	if hint == "" {
+		return msg
+	}
+	return msg + "\n  hint: " + hint
+}
+
+// errSilent fails a command that has said everything already.
+var errSilent = errors.New("")
+
+// report prints the error, if there is one, and returns the exit code that it means.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	if msg := strings.TrimSpace(err.Error()); msg != "" {
+		fmt.Fprintf(stderr, "alertd: %s\n", msg)
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return 2
+	}
+	return 1
+}

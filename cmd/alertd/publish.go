@@ -1,0 +1,511 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"alertd"
+)
+
+// ackTimeout is how long a publish waits for the stream to say that it has the event.
+const ackTimeout = 5 * time.Second
+
+// publishCmd sends events with JetStream publishes, so that an exit code of 0 means that nothing is lost.
+type publishCmd struct {
+	NATS  string `name:"nats" env:"ALERTD_NATS" default:"nats://127.0.0.1:4222" help:"Where the NATS server is; may hold user:password@ or token@." placeholder:"URL"`
+	Creds string `type:"existingfile" help:"NATS credentials file (JWT and nkey)." placeholder:"FILE"`
+
+	Metric publishMetricCmd `cmd:"" help:"Publish one value of one series."`
+	Health publishHealthCmd `cmd:"" help:"Publish how well a service says it is."`
+	Event  publishEventCmd  `cmd:"" help:"Publish that something happened: deployment.completed, backup.succeeded, …"`
+	Lines  publishLinesCmd  `cmd:"" default:"withargs" help:"Publish a file of events, one JSON object a line; - is stdin. The word \"lines\" may be left out."`
+}
+
+// traceFlags name the span that an event came from.
+type traceFlags struct {
+	TraceID string `name:"trace-id" help:"W3C trace id, 32 hexadecimal digits: pages link to it." placeholder:"HEX"`
+	SpanID  string `name:"span-id" help:"W3C span id, 16 hexadecimal digits." placeholder:"HEX"`
+}
+
+// labelFlags are the labels of an event.
+type labelFlags struct {
+	Label   []string `short:"l" sep:"none" help:"A label; may be given often." placeholder:"NAME=VALUE"`
+	Service string   `help:"Which service it is about: the label service." placeholder:"NAME"`
+}
+
+type publishMetricCmd struct {
+	labelFlags
+	traceFlags
+	Time  string `help:"When, RFC 3339. Default: now." placeholder:"TIME"`
+	Name  string `arg:"" help:"Name of the metric: http_requests_total."`
+	Value string `arg:"" help:"A number."`
+}
+
+type publishHealthCmd struct {
+	traceFlags
+	Check   []string `sep:"none" help:"One part of the service; may be given often." placeholder:"NAME=STATUS[:LATENCY_MS]"`
+	Service string   `arg:"" help:"Name of the service."`
+	Status  string   `arg:"" help:"healthy, degraded or unhealthy."`
+}
+
+type publishEventCmd struct {
+	labelFlags
+	traceFlags
+	Time    string `help:"When, RFC 3339. Default: now." placeholder:"TIME"`
+	Message string `short:"m" help:"What a person reads." placeholder:"TEXT"`
+	Type    string `arg:"" help:"Type of the event, dotted: deployment.completed."`
+}
+
+type publishLinesCmd struct {
+	File string `short:"f" required:"" help:"File to read; - is stdin." placeholder:"FILE"`
+}
+
+// The events as they travel.
+type (
+	metricEvent struct {
+		Name    string            `json:"name"`
+		Labels  map[string]string `json:"labels,omitempty"`
+		Value   alertd.Value      `json:"value"`
+		Time    time.Time         `json:"time"`
+		TraceID string            `json:"trace_id,omitempty"`
+		SpanID  string            `json:"span_id,omitempty"`
+	}
+	healthEvent struct {
+		alertd.Health
+		TraceID string `json:"trace_id,omitempty"`
+		SpanID  string `json:"span_id,omitempty"`
+	}
+	occurrenceEvent struct {
+		Type    string            `json:"type"`
+		Service string            `json:"service,omitempty"`
+		Labels  map[string]string `json:"labels,omitempty"`
+		Message string            `json:"message,omitempty"`
+		Time    time.Time         `json:"time"`
+		TraceID string            `json:"trace_id,omitempty"`
+		SpanID  string            `json:"span_id,omitempty"`
+	}
+)
+
+// Run publishes one sample.
+func (c *publishMetricCmd) Run(ctx context.Context, parent *publishCmd, std streams) error {
+	v, err := strconv.ParseFloat(strings.Replace(c.Value, minusSign, "-", 1), 64)
+	if err != nil {
+		return &usageError{msg: fmt.Sprintf("value %q is not a number", c.Value), hint: "alertd publish metric " + c.Name + " 42.5"}
+	}
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return &usageError{msg: fmt.Sprintf("value %q: JSON has no such number", c.Value), hint: "publish a finite number"}
+	}
+	labels, err := c.labels()
+	if err != nil {
+		return err
+	}
+	at, err := timeFlag(c.Time)
+	if err != nil {
+		return err
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	return parent.one(ctx, std, metricSubject(labels["service"]), c.traceFlags, metricEvent{
+		Name: c.Name, Labels: labels, Value: alertd.Value(v), Time: at, TraceID: c.TraceID, SpanID: c.SpanID,
+	})
+}
+
+// Run publishes one health event.
+func (c *publishHealthCmd) Run(ctx context.Context, parent *publishCmd, std streams) error {
+	status, err := healthStatus(c.Status)
+	if err != nil {
+		return err
+	}
+	checks := map[string]alertd.HealthCheck{}
+	for _, text := range c.Check {
+		name, check, err := parseCheck(text)
+		if err != nil {
+			return err
+		}
+		if _, twice := checks[name]; twice {
+			return &usageError{msg: fmt.Sprintf("--check %s is given twice", name), hint: "give each check once"}
+		}
+		checks[name] = check
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	return parent.one(ctx, std, healthSubject(c.Service), c.traceFlags, healthEvent{
+		Health:  alertd.Health{Service: c.Service, Status: status, Checks: checks, Timestamp: now()},
+		TraceID: c.TraceID, SpanID: c.SpanID,
+	})
+}
+
+// Run publishes one occurrence.
+func (c *publishEventCmd) Run(ctx context.Context, parent *publishCmd, std streams) error {
+	labels, err := c.labels()
+	if err != nil {
+		return err
+	}
+	at, err := timeFlag(c.Time)
+	if err != nil {
+		return err
+	}
+	if err := c.validate(); err != nil {
+		return err
+	}
+	subject, err := eventSubject(c.Type)
+	if err != nil {
+		return &usageError{msg: err.Error(), hint: "alertd publish event deployment.completed"}
+	}
+	service := labels["service"]
+	delete(labels, "service")
+	return parent.one(ctx, std, subject, c.traceFlags, occurrenceEvent{
+		Type: c.Type, Service: service, Labels: labels, Message: c.Message, Time: at, TraceID: c.TraceID, SpanID: c.SpanID,
+	})
+}
+
+// one publishes one event, waits until the stream has it, and says where it is.
+func (c *publishCmd) one(ctx context.Context, std streams, subject string, trace traceFlags, event any) error {
+	body, err := json.Marshal(event)
+	if err != nil {
+		return err
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = body
+	if trace.TraceID != "" && trace.SpanID != "" {
+		msg.Header.Set("traceparent", "00-"+trace.TraceID+"-"+trace.SpanID+"-01")
+	}
+	conn, js, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	ack, err := js.PublishMsg(ctx, msg)
+	if err != nil {
+		return c.refused(subject, err)
+	}
+	_, err = fmt.Fprintf(std.out, "%s is event %d of %s\n", subject, ack.Sequence, ack.Stream)
+	return err
+}
+
+// connect reaches the server, once: a person waits.
+func (c *publishCmd) connect() (*nats.Conn, jetstream.JetStream, error) {
+	opts := []nats.Option{nats.Name("alertd publish"), nats.Timeout(ackTimeout), nats.NoReconnect()}
+	if c.Creds != "" {
+		opts = append(opts, nats.UserCredentials(c.Creds))
+	}
+	conn, err := nats.Connect(c.NATS, opts...)
+	if err != nil {
+		hint := `start one with "alertd serve", or name another with --nats or ALERTD_NATS`
+		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
+			hint = "give credentials: --nats nats://USER:PASSWORD@HOST:PORT, or --creds FILE"
+		}
+		return nil, nil, &failure{err: fmt.Errorf("no NATS server at %s: %w", redacted(c.NATS), err), hint: hint}
+	}
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(publishWindow), jetstream.WithPublishAsyncTimeout(ackTimeout))
+	if err != nil {
+		conn.Close()
+		return nil, nil, err
+	}
+	return conn, js, nil
+}
+
+// refused says what a failed publish means. The event may be in the stream only after a time-out.
+func (c *publishCmd) refused(subject string, err error) error {
+	at := redacted(c.NATS)
+	switch {
+	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+		return &failure{
+			err:  fmt.Errorf("no stream at %s takes %s", at, subject),
+			hint: `start the daemon on that server, which makes the stream: alertd serve --nats ` + at,
+		}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrAsyncPublishTimeout):
+		return &failure{
+			err:  fmt.Errorf("%s at %s did not say within %s whether it has %s", "the stream", at, ackTimeout, subject),
+			hint: "see how the daemon is: curl http://127.0.0.1:9093/health/ready",
+		}
+	default:
+		return &failure{err: fmt.Errorf("%s was not taken by %s: %w", subject, at, err), hint: "see the log of the daemon and of the NATS server"}
+	}
+}
+
+// publishWindow is how many events of a file are under way at once.
+const publishWindow = 256
+
+// lineLimit is how long one line may be: what a NATS message may hold by default.
+const lineLimit = 1 << 20
+
+// Run publishes a file. It stops at the first line that is wrong or refused, and names it.
+func (c *publishLinesCmd) Run(ctx context.Context, parent *publishCmd, std streams) error {
+	in, name := std.in, "stdin"
+	if c.File != "-" {
+		f, err := os.Open(c.File)
+		if err != nil {
+			return &failure{err: err, hint: "alertd publish -f FILE, or - for stdin"}
+		}
+		defer f.Close()
+		in, name = f, c.File
+	}
+	conn, js, err := parent.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	batch := batch{js: js, parent: parent, name: name}
+	err = errors.Join(batch.publish(ctx, in), batch.settle(ctx, 0))
+	fmt.Fprintf(std.out, "%d events published\n", batch.acked)
+	return err
+}
+
+// batch publishes lines with a bounded number under way.
+type batch struct {
+	js      jetstream.JetStream
+	parent  *publishCmd
+	name    string // of the file
+	pending []pendingLine
+	acked   int
+}
+
+type pendingLine struct {
+	line   int
+	future jetstream.PubAckFuture
+}
+
+func (b *batch) publish(ctx context.Context, in io.Reader) error {
+	scan := bufio.NewScanner(in)
+	scan.Buffer(make([]byte, 0, 64<<10), lineLimit)
+	line := 0
+	for scan.Scan() {
+		line++
+		body := bytes.TrimSpace(scan.Bytes())
+		if len(body) == 0 {
+			continue
+		}
+		subject, err := subjectOf(body)
+		if err != nil {
+			return &failure{
+				err:  fmt.Errorf("%s:%d:%w", b.name, line, err),
+				hint: `a line is {"name":…,"value":…}, {"service":…,"status":…} or {"type":…}`,
+			}
+		}
+		future, err := b.js.PublishAsync(subject, bytes.Clone(body))
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", b.name, line, b.parent.refused(subject, err))
+		}
+		b.pending = append(b.pending, pendingLine{line, future})
+		if err := b.settle(ctx, publishWindow/2); err != nil {
+			return err
+		}
+	}
+	if err := scan.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			return &failure{err: fmt.Errorf("%s:%d:1: line is longer than %d bytes", b.name, line+1, lineLimit), hint: "one event a line"}
+		}
+		return fmt.Errorf("%s: %w", b.name, err)
+	}
+	return nil
+}
+
+// settle waits, oldest first, until at most keep events are under way.
+func (b *batch) settle(ctx context.Context, keep int) error {
+	for len(b.pending) > keep {
+		p := b.pending[0]
+		b.pending = b.pending[1:]
+		select {
+		case <-p.future.Ok():
+			b.acked++
+		case err := <-p.future.Err():
+			b.pending = nil
+			return fmt.Errorf("%s:%d: %w", b.name, p.line, b.parent.refused(p.future.Msg().Subject, err))
+		case <-ctx.Done():
+			b.pending = nil
+			return &failure{err: fmt.Errorf("%s:%d: interrupted", b.name, p.line), hint: "the lines before it are in the stream"}
+		}
+	}
+	return nil
+}
+
+// subjectOf tells the three kinds of events apart by what they hold. Its error begins with the column.
+func subjectOf(body []byte) (string, error) {
+	var event struct {
+		Name    *string           `json:"name"`
+		Value   json.RawMessage   `json:"value"`
+		Type    *string           `json:"type"`
+		Status  *string           `json:"status"`
+		Service string            `json:"service"`
+		Labels  map[string]string `json:"labels"`
+	}
+	if err := json.Unmarshal(body, &event); err != nil {
+		column := int64(1)
+		if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+			column = max(e.Offset, 1)
+		} else if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			column = max(e.Offset, 1)
+		}
+		return "", fmt.Errorf("%d: %s", column, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	var subject string
+	var err error
+	kinds := 0
+	if event.Name != nil && event.Value != nil {
+		subject = metricSubject(event.Labels["service"])
+		kinds++
+	}
+	if event.Status != nil && event.Service != "" {
+		subject = healthSubject(event.Service)
+		kinds++
+	}
+	if event.Type != nil {
+		subject, err = eventSubject(*event.Type)
+		kinds++
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("1: %w", err)
+	case kinds != 1:
+		return "", fmt.Errorf("1: this is not one metric, health or occurrence event")
+	}
+	return subject, nil
+}
+
+func metricSubject(service string) string { return "alertd.metrics." + subjectToken(service) }
+
+func healthSubject(service string) string { return "alertd.health." + subjectToken(service) }
+
+// eventSubject keeps the dots of a type, which are the tokens of a subject.
+func eventSubject(kind string) (string, error) {
+	tokens := strings.Split(kind, ".")
+	if kind == "" || slices.Contains(tokens, "") {
+		return "", fmt.Errorf("type %q is not words with dots between them", kind)
+	}
+	for i := range tokens {
+		tokens[i] = subjectToken(tokens[i])
+	}
+	return "alertd.events." + strings.Join(tokens, "."), nil
+}
+
+// subjectToken makes one token of a NATS subject out of a name. It only sorts the events; the name is in the body.
+func subjectToken(name string) string {
+	if name == "" {
+		return "none"
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '.' || r == '*' || r == '>' || r <= ' ' || r == 0x7f:
+			return '_'
+		default:
+			return r
+		}
+	}, name)
+}
+
+// labels reads the pairs; nil when there are none.
+func (f labelFlags) labels() (map[string]string, error) {
+	labels := map[string]string{}
+	for _, pair := range f.Label {
+		name, value, ok := strings.Cut(pair, "=")
+		if !ok || name == "" {
+			return nil, &usageError{msg: fmt.Sprintf("label %q is not NAME=VALUE", pair), hint: "-l region=eu -l code=500"}
+		}
+		if old, twice := labels[name]; twice && old != value {
+			return nil, &usageError{msg: fmt.Sprintf("label %s is both %q and %q", name, old, value), hint: "give each label once"}
+		}
+		labels[name] = value
+	}
+	if f.Service != "" {
+		if old, twice := labels["service"]; twice && old != f.Service {
+			return nil, &usageError{msg: fmt.Sprintf("label service is both %q and %q", old, f.Service), hint: "use --service alone"}
+		}
+		labels["service"] = f.Service
+	}
+	return labels, nil
+}
+
+// validate checks the ids, which are lower case on the wire.
+func (f *traceFlags) validate() error {
+	f.TraceID, f.SpanID = strings.ToLower(f.TraceID), strings.ToLower(f.SpanID)
+	for _, id := range []struct {
+		flag, value string
+		bytes       int
+	}{{"--trace-id", f.TraceID, 16}, {"--span-id", f.SpanID, 8}} {
+		if id.value == "" {
+			continue
+		}
+		raw, err := hex.DecodeString(id.value)
+		if err != nil || len(raw) != id.bytes || !slices.ContainsFunc(raw, func(b byte) bool { return b != 0 }) {
+			return &usageError{
+				msg:  fmt.Sprintf("%s %q is not %d hexadecimal digits, not all 0", id.flag, id.value, 2*id.bytes),
+				hint: id.flag + " " + strings.Repeat("0123456789abcdef", id.bytes/8),
+			}
+		}
+	}
+	if f.SpanID != "" && f.TraceID == "" {
+		return &usageError{msg: "--span-id without --trace-id says nothing", hint: "give both"}
+	}
+	return nil
+}
+
+func parseCheck(text string) (string, alertd.HealthCheck, error) {
+	wrong := func(why string) error {
+		return &usageError{msg: fmt.Sprintf("--check %q: %s", text, why), hint: "--check database=unhealthy:5000"}
+	}
+	name, rest, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return "", alertd.HealthCheck{}, wrong("not NAME=STATUS[:LATENCY_MS]")
+	}
+	word, latency, timed := strings.Cut(rest, ":")
+	status, err := healthStatus(word)
+	if err != nil {
+		return "", alertd.HealthCheck{}, wrong(fmt.Sprintf("%q is not healthy, degraded or unhealthy", word))
+	}
+	check := alertd.HealthCheck{Status: status}
+	if timed {
+		ms, err := strconv.ParseFloat(latency, 64)
+		if err != nil || math.IsNaN(ms) || math.IsInf(ms, 0) || ms < 0 {
+			return "", alertd.HealthCheck{}, wrong(fmt.Sprintf("latency %q is not a number of milliseconds", latency))
+		}
+		check.LatencyMS = ms
+	}
+	return name, check, nil
+}
+
+func healthStatus(word string) (alertd.HealthStatus, error) {
+	known := map[alertd.HealthStatus]bool{alertd.Healthy: true, alertd.Degraded: true, alertd.Unhealthy: true}
+	if s := alertd.HealthStatus(word); known[s] {
+		return s, nil
+	}
+	return "", &usageError{
+		msg:  fmt.Sprintf("status %q is none of %q", word, slices.Sorted(maps.Keys(known))),
+		hint: "alertd publish health api degraded",
+	}
+}
+
+// timeFlag reads RFC 3339; nothing is now.
+func timeFlag(s string) (time.Time, error) {
+	if s == "" {
+		return now(), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, &usageError{msg: fmt.Sprintf("--time %q is not RFC 3339", s), hint: "--time " + now().Format(time.RFC3339)}
+	}
+	return t, nil
+}
+
+// now is in UTC and in milliseconds, as samples are kept.
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
