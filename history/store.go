@@ -77,11 +77,16 @@ func create(path string) error {
 func (s *Store) open(ctx context.Context) (err error) {
 	// synchronous=NORMAL may lose the last transactions in a power cut, never half of one; the sequence goes
 	// with them, so they are applied again from the journal.
-	if s.write, err = sql.Open("sqlite3", dsn(s.path, "_journal_mode=WAL", "_synchronous=NORMAL", "_txlock=immediate")); err != nil {
+	if s.write, err = sql.Open("sqlite3", dsn(s.path, "_journal_mode=WAL", "_synchronous=NORMAL", "_txlock=immediate",
+		"_cache_size=-32768")); err != nil { // KiB: the pages that appending touches
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
 	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	// A page that many transactions touch is then copied from the WAL once.
+	if _, err := s.write.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 8192"); err != nil { // pages: 32 MiB
 		return err
 	}
 	if s.read, err = sql.Open("sqlite3", dsn(s.path, "_query_only=1")); err != nil {

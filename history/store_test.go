@@ -284,15 +284,37 @@ func TestApplyRefusesDisorder(t *testing.T) {
 	}
 }
 
+// files returns a source of empty histories: copies of one, because the migrations take longer than a case.
+func files(t *testing.T) func() string {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), filepath.Join(dir, "empty"))
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty, err := os.ReadFile(filepath.Join(dir, "empty"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	return func() string {
+		n++
+		path := filepath.Join(dir, fmt.Sprint(n))
+		write(t, path, empty)
+		return path
+	}
+}
+
 // However the journal is cut into batches, whatever is delivered again and whenever the daemon restarts, the
 // history is the one that a rebuild from scratch gives.
 func TestBatchesAndRestartsDoNotShow(t *testing.T) {
-	dir := t.TempDir()
-	n := 0
+	newFile := files(t)
 	rapid.Check(t, func(t *rapid.T) {
-		n++
 		records := genRecords(t)
-		whole, err := Open(contextOf(t), filepath.Join(dir, fmt.Sprint(n, "-whole")))
+		whole, err := Open(contextOf(t), newFile())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +323,7 @@ func TestBatchesAndRestartsDoNotShow(t *testing.T) {
 			t.Fatal(err)
 		}
 
-		path := filepath.Join(dir, fmt.Sprint(n, "-parts"))
+		path := newFile()
 		parts, err := Open(contextOf(t), path)
 		if err != nil {
 			t.Fatal(err)
@@ -329,11 +351,9 @@ func TestBatchesAndRestartsDoNotShow(t *testing.T) {
 
 // Pages put together are all rows, each once, newest first, while new rows arrive between the pages.
 func TestPagesAreAllRows(t *testing.T) {
-	dir := t.TempDir()
-	n := 0
+	newFile := files(t)
 	rapid.Check(t, func(t *rapid.T) {
-		n++
-		s, err := Open(contextOf(t), filepath.Join(dir, fmt.Sprint(n)))
+		s, err := Open(contextOf(t), newFile())
 		if err != nil {
 			t.Fatal(err)
 		}
