@@ -1,0 +1,220 @@
+// Package calendar knows business hours: when a place of work is open, when it opens next and when it closes.
+//
+// A calendar is a time zone, weekly windows and holidays. It is a pure function of instants: no clock, no I/O
+// but the time-zone database, which is compiled in. A [Calendar] never changes and is safe to share between
+// goroutines.
+//
+// # What a window means when clocks change
+//
+// A window runs from the first instant at which the local clock shows its opening time or a later one, to the
+// last instant at which the clock shows its closing time or an earlier one. So what falls into the hour which
+// spring skips is the first instant after the gap, an opening in the hour which autumn repeats is its first
+// occurrence, and a closing there is the last one. Windows are half-open: open at 09:00:00, closed at 18:00:00.
+//
+// # What a holiday means
+//
+// The place is closed for that whole local date: windows that begin on it do not take place, not even their part
+// after midnight, and a night window of the day before ends at its midnight.
+package calendar
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+	_ "time/tzdata" // scratch images have no zone files, and business hours must not depend on the machine
+)
+
+// Bounds of what is accepted and of how far ahead is searched.
+const (
+	horizonDays = 400  // a calendar that stays closed for longer than that is a mistake
+	maxHolidays = 5000 // a day each: more than 13 years without a break
+	maxHours    = 500
+	minutesADay = 24 * 60
+)
+
+// Spec is a calendar as a person writes it.
+type Spec struct {
+	Name     string
+	TimeZone string   // IANA, as in "Europe/Berlin"
+	Hours    []string // "mon-fri 09:00-18:00", "sat,sun 10:00-14:00", "fri 22:00-02:00", "mon-sun 00:00-24:00"
+	Holidays []string // local dates, "2026-12-25"
+}
+
+// Calendar answers questions about business hours. Make one with [New].
+type Calendar struct {
+	name     string
+	zone     *time.Location
+	week     [7][]window // by weekday of the opening, Sunday first
+	holidays map[date]bool
+}
+
+// window is a stretch of one day in minutes from its midnight. It closes after minutesADay where it crosses midnight.
+type window struct{ open, close int }
+
+// date is a local calendar date.
+type date struct {
+	year  int
+	month time.Month
+	day   int
+}
+
+// New checks s and returns its calendar. The error says which of the entries is wrong and what to write instead.
+func New(s Spec) (*Calendar, error) {
+	zone, err := loadZone(s.TimeZone)
+	if err != nil {
+		return nil, fmt.Errorf("calendar %q: %w", s.Name, err)
+	}
+	c := &Calendar{name: s.Name, zone: zone, holidays: make(map[date]bool, len(s.Holidays))}
+	if len(s.Hours) == 0 {
+		return nil, fmt.Errorf(`calendar %q never opens: it has no hours; write for example "mon-fri 09:00-18:00"`, s.Name)
+	}
+	if len(s.Hours) > maxHours || len(s.Holidays) > maxHolidays {
+		return nil, fmt.Errorf("calendar %q is too long: at most %d hours and %d holidays", s.Name, maxHours, maxHolidays)
+	}
+	for _, text := range s.Hours {
+		days, w, err := parseHours(text)
+		if err != nil {
+			return nil, fmt.Errorf("calendar %q: hours %q: %w", s.Name, text, err)
+		}
+		for _, day := range days {
+			c.week[day] = append(c.week[day], w)
+		}
+	}
+	for _, text := range s.Holidays {
+		d, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return nil, fmt.Errorf(`calendar %q: holiday %q is not a date; write it like "2026-12-25"`, s.Name, text)
+		}
+		c.holidays[dateOf(d)] = true
+	}
+	return c, c.checkOpens()
+}
+
+// Name is the name from the spec.
+func (c *Calendar) Name() string { return c.name }
+
+// IsOpen reports whether it is open at t.
+func (c *Calendar) IsOpen(t time.Time) bool {
+	_, open := c.closing(t)
+	return open
+}
+
+// NextOpen returns t itself when it is open then, else the instant at which it opens next, in UTC.
+func (c *Calendar) NextOpen(t time.Time) time.Time {
+	t = t.UTC().Round(0)
+	if c.IsOpen(t) {
+		return t
+	}
+	// New made sure that no closed stretch exceeds the horizon; it counts from a holiday on, and a week or two
+	// may lie before that one.
+	opens, _ := c.openingAfter(t, horizonDays+21)
+	return opens
+}
+
+// NextClose returns the first instant at or after t at which it is closed, in UTC. It is the zero time for a
+// calendar that does not close within 400 days.
+func (c *Calendar) NextClose(t time.Time) time.Time {
+	t = t.UTC().Round(0)
+	for limit := t.AddDate(0, 0, horizonDays); t.Before(limit); {
+		closes, open := c.closing(t)
+		if !open {
+			return t
+		}
+		t = closes
+	}
+	return time.Time{}
+}
+
+// closing returns the latest closing of the windows that are open at t.
+func (c *Calendar) closing(t time.Time) (closes time.Time, open bool) {
+	today := dateOf(t.In(c.zone))
+	// A window spans two dates, and where clocks go back over midnight a third one is in reach.
+	for offset := -2; offset <= 1; offset++ {
+		for _, s := range c.sessions(today.add(offset)) {
+			if !t.Before(s.open) && t.Before(s.close) && s.close.After(closes) {
+				closes, open = s.close, true
+			}
+		}
+	}
+	return closes, open
+}
+
+// openingAfter returns the first opening after t on one of the dates from t's own, for so many days.
+func (c *Calendar) openingAfter(t time.Time, days int) (opens time.Time, ok bool) {
+	today := dateOf(t.In(c.zone))
+	for offset := -1; offset <= days; offset++ {
+		for _, s := range c.sessions(today.add(offset)) {
+			if s.open.After(t) && (!ok || s.open.Before(opens)) {
+				opens, ok = s.open, true
+			}
+		}
+		if ok {
+			return opens, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// session is a window on a certain date: instants in UTC, half-open, never empty.
+type session struct{ open, close time.Time }
+
+// sessions returns the windows that begin on d, in order of their opening.
+func (c *Calendar) sessions(d date) []session {
+	windows := c.week[d.weekday()]
+	if len(windows) == 0 || c.holidays[d] {
+		return nil
+	}
+	sessions := make([]session, 0, len(windows))
+	for _, w := range windows {
+		if w.close > minutesADay && c.holidays[d.add(1)] {
+			w.close = minutesADay
+		}
+		s := session{open: firstAtOrAfter(d, w.open, c.zone), close: lastAtOrBefore(d, w.close, c.zone)}
+		if s.open.Before(s.close) { // a window inside a gap, or on a date that a zone skipped, does not take place
+			sessions = append(sessions, s)
+		}
+	}
+	slices.SortFunc(sessions, func(a, b session) int {
+		return cmp.Or(a.open.Compare(b.open), a.close.Compare(b.close))
+	})
+	return sessions
+}
+
+// checkOpens refuses a calendar whose holidays keep it closed for longer than the horizon.
+func (c *Calendar) checkOpens() error {
+	closed := make([]date, 0, len(c.holidays))
+	for d := range c.holidays {
+		closed = append(closed, d)
+	}
+	slices.SortFunc(closed, date.compare)
+	for i, d := range closed {
+		if i > 0 && closed[i-1] == d.add(-1) {
+			continue // in a run of holidays the first one waits longest
+		}
+		if _, ok := c.openingAfter(firstAtOrAfter(d, 0, c.zone), horizonDays); !ok {
+			return fmt.Errorf("calendar %q never opens within %d days from %s: too many holidays", c.name, horizonDays, d)
+		}
+	}
+	return nil
+}
+
+// dateOf is the date that t's own location shows.
+func dateOf(t time.Time) date {
+	y, m, d := t.Date()
+	return date{y, m, d}
+}
+
+// add returns the date so many days later.
+func (d date) add(days int) date { return dateOf(time.Date(d.year, d.month, d.day+days, 0, 0, 0, 0, time.UTC)) }
+
+func (d date) weekday() time.Weekday { return d.utc(0).Weekday() }
+
+// utc is the instant at which a clock in UTC shows so many minutes after d's midnight.
+func (d date) utc(minutes int) time.Time {
+	return time.Date(d.year, d.month, d.day, 0, minutes, 0, 0, time.UTC)
+}
+
+func (d date) compare(e date) int { return d.utc(0).Compare(e.utc(0)) }
+
+func (d date) String() string { return d.utc(0).Format(time.DateOnly) }
