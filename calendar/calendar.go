@@ -206,7 +206,9 @@ func dateOf(t time.Time) date {
 }
 
 // add returns the date so many days later.
-func (d date) add(days int) date { return dateOf(time.Date(d.year, d.month, d.day+days, 0, 0, 0, 0, time.UTC)) }
+func (d date) add(days int) date {
+	return dateOf(time.Date(d.year, d.month, d.day+days, 0, 0, 0, 0, time.UTC))
+}
 
 func (d date) weekday() time.Weekday { return d.utc(0).Weekday() }
 

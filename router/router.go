@@ -25,12 +25,12 @@ type Route struct {
 	Matchers []*amlabels.Matcher // all must match; a label that is missing matches as ""
 	Continue bool                // after a match, look at the following siblings too
 
-	Receiver    string
-	GroupBy     []string // names of the labels that a group shares
-	GroupByAll  bool     // every label set is its own group; GroupBy does not count then
-	Deliver     alertd.Delivery
-	Calendar    string // which business hours, for Deliver business_hours
-	GroupWait   time.Duration
+	Receiver   string
+	GroupBy    []string // names of the labels that a group shares
+	GroupByAll bool     // every label set is its own group; GroupBy does not count then
+	Deliver    alertd.Delivery
+	Calendar   string // which business hours, for Deliver business_hours
+	GroupWait  time.Duration
 	GroupInterval,
 	RepeatInterval time.Duration
 	MuteTimeIntervals,

@@ -1,0 +1,380 @@
+package router_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/alertmanager/matcher/parse"
+	amlabels "github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"pgregory.net/rapid"
+
+	"alertd"
+	"alertd/router"
+)
+
+func matchers(t testing.TB, text string) []*amlabels.Matcher {
+	t.Helper()
+	ms, err := parse.Matchers("{" + text + "}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ms
+}
+
+// node is a route to a receiver; options change it.
+func node(t testing.TB, receiver, match string, children ...*router.Route) *router.Route {
+	t.Helper()
+	return &router.Route{Receiver: receiver, Matchers: matchers(t, match), GroupBy: []string{"service"}, Routes: children}
+}
+
+func goOn(r *router.Route) *router.Route {
+	r.Continue = true
+	return r
+}
+
+func TestDecideWalksTheTree(t *testing.T) {
+	root := node(t, "default", "",
+		goOn(node(t, "audit", `team=~".+"`)),
+		node(t, "db", `service=~"mysql|pg"`,
+			node(t, "db-page", `severity="critical"`),
+			node(t, "db-page-too", `severity="critical"`),
+		),
+		goOn(node(t, "page", `severity="critical"`)),
+		goOn(node(t, "tickets", `severity="critical"`)),
+		node(t, "quiet", `severity!="critical",team=""`),
+	)
+	root.Identify()
+	for _, tt := range []struct {
+		labels string
+		want   []string // receiver and group key
+	}{
+		{`{service="web", team="x"}`, []string{`audit {}/{team=~".+"}:{service="web"}`}},
+		{`{service="web"}`, []string{`quiet {}/{severity!="critical",team=""}:{service="web"}`}},
+		{`{}`, []string{`quiet {}/{severity!="critical",team=""}:{}`}},
+		{`{service="pg"}`, []string{`db {}/{service=~"mysql|pg"}:{service="pg"}`}},
+		// The first matching child ends the search, below and beside.
+		{`{service="pg", severity="critical"}`, []string{`db-page {}/{service=~"mysql|pg"}/{severity="critical"}:{service="pg"}`}},
+		// Continue goes on to the siblings; those with equal matchers have groups of their own.
+		{`{service="web", severity="critical"}`, []string{
+			`page {}/{severity="critical"}:{service="web"}`,
+			`tickets {}/{severity="critical"}#2:{service="web"}`,
+		}},
+		{`{service="mysql", severity="critical", team="x"}`, []string{
+			`audit {}/{team=~".+"}:{service="mysql"}`,
+			`db-page {}/{service=~"mysql|pg"}/{severity="critical"}:{service="mysql"}`,
+		}},
+	} {
+		var got []string
+		for _, d := range root.Decide(parseLabels(t, tt.labels)) {
+			got = append(got, d.Receiver+" "+string(d.GroupKey))
+			if p, _, _ := strings.Cut(string(d.GroupKey), ":"); strings.TrimSuffix(p, "#2") != d.Path {
+				t.Errorf("%s: path %q of group key %q", tt.labels, d.Path, d.GroupKey)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", tt.labels, diff)
+		}
+	}
+}
+
+func TestDecideFallsBackToTheRoot(t *testing.T) {
+	root := node(t, "default", "", node(t, "page", `severity="critical"`))
+	got := root.Decide(parseLabels(t, `{service="a"}`))
+	if len(got) != 1 || got[0].Receiver != "default" || got[0].GroupKey != `{}:{service="a"}` {
+		t.Errorf("got %+v", got)
+	}
+	if got := root.Routes[0].Decide(parseLabels(t, `{service="a"}`)); len(got) != 0 {
+		t.Errorf("a node that does not match decided %+v", got)
+	}
+}
+
+func TestDecideCarriesTheNode(t *testing.T) {
+	r := &router.Route{
+		Receiver: "x", GroupWait: 1, GroupInterval: 2, RepeatInterval: 3, Deliver: alertd.BusinessHours, Calendar: "berlin",
+		MuteTimeIntervals: []string{"m"}, ActiveTimeIntervals: []string{"a"},
+	}
+	want := []router.Decision{{
+		Path: "{}", Receiver: "x", GroupKey: "{}:{}", GroupLabels: labels.EmptyLabels(), GroupWait: 1, GroupInterval: 2, RepeatInterval: 3,
+		Deliver: alertd.BusinessHours, Calendar: "berlin", Mute: []string{"m"}, Active: []string{"a"},
+	}}
+	got := r.Decide(labels.FromStrings("a", "b"))
+	if diff := cmp.Diff(want, got, cmp.Comparer(labels.Equal)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestGroupLabels(t *testing.T) {
+	ls := parseLabels(t, `{alertname="Down", service="api", zone="b"}`)
+	for _, tt := range []struct {
+		by   []string
+		all  bool
+		want string
+	}{
+		{nil, false, `{}`},
+		{[]string{"zone", "alertname"}, false, `{alertname="Down", zone="b"}`},
+		{[]string{"zone", "cluster"}, false, `{zone="b"}`},
+		{nil, true, `{alertname="Down", service="api", zone="b"}`},
+		{[]string{"zone"}, true, `{alertname="Down", service="api", zone="b"}`},
+	} {
+		r := &router.Route{GroupBy: tt.by, GroupByAll: tt.all}
+		d := r.Decide(ls)[0]
+		if d.GroupLabels.String() != tt.want || string(d.GroupKey) != "{}:"+tt.want {
+			t.Errorf("%v %t: %s in %s, want %s", tt.by, tt.all, d.GroupLabels, d.GroupKey, tt.want)
+		}
+	}
+}
+
+func TestGroupKeyDoesNotDependOnTheOrderOfMatchers(t *testing.T) {
+	a := node(t, "x", `b="1",a=~"2"`)
+	b := node(t, "x", `a=~"2",b="1"`)
+	ls := parseLabels(t, `{a="2", b="1"}`)
+	if got, want := a.Decide(ls)[0].GroupKey, b.Decide(ls)[0].GroupKey; got != want {
+		t.Errorf("%s differs from %s", got, want)
+	}
+}
+
+func TestIdentifyIsUnique(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		root := randomTree(t, rt, 3)
+		root.Matchers = nil
+		root.Identify()
+		seen := map[string]bool{}
+		root.Walk(func(r *router.Route) {
+			if seen[r.ID] {
+				rt.Fatalf("id %q twice", r.ID)
+			}
+			seen[r.ID] = true
+		})
+	})
+}
+
+var names, values = []string{"a", "b", "c"}, []string{"", "1", "2"}
+
+func randomLabels(t *rapid.T, what string) alertd.Labels {
+	m := map[string]string{}
+	for _, name := range names {
+		if v := rapid.SampledFrom(values).Draw(t, what+" "+name); v != "" {
+			m[name] = v
+		}
+	}
+	return labels.FromMap(m)
+}
+
+func randomMatchers(t testing.TB, rt *rapid.T, atMost int) []*amlabels.Matcher {
+	var ms []*amlabels.Matcher
+	for range rapid.IntRange(0, atMost).Draw(rt, "matchers") {
+		op := rapid.SampledFrom([]amlabels.MatchType{amlabels.MatchEqual, amlabels.MatchNotEqual, amlabels.MatchRegexp, amlabels.MatchNotRegexp}).Draw(rt, "op")
+		m, err := amlabels.NewMatcher(op, rapid.SampledFrom(names).Draw(rt, "name"), rapid.SampledFrom(values).Draw(rt, "value"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ms = append(ms, m)
+	}
+	return ms
+}
+
+func randomTree(t testing.TB, rt *rapid.T, depth int) *router.Route {
+	r := &router.Route{
+		Receiver: fmt.Sprint(rapid.IntRange(0, 99).Draw(rt, "receiver")),
+		Matchers: randomMatchers(t, rt, 2), Continue: rapid.Bool().Draw(rt, "continue"),
+		GroupBy: rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 3, rapid.ID).Draw(rt, "by"),
+	}
+	if depth > 0 {
+		for range rapid.IntRange(0, 3).Draw(rt, "children") {
+			r.Routes = append(r.Routes, randomTree(t, rt, depth-1))
+		}
+	}
+	return r
+}
+
+// TestDecideAgainstTheDefinition compares with the documented rule, written as plainly as possible and with the
+// matching of Alertmanager itself.
+func TestDecideAgainstTheDefinition(t *testing.T) {
+	var wanted func(r *router.Route, ls model.LabelSet) []string
+	wanted = func(r *router.Route, ls model.LabelSet) []string {
+		if !amlabels.Matchers(r.Matchers).Matches(ls) {
+			return nil
+		}
+		var all []string
+		for _, child := range r.Routes {
+			of := wanted(child, ls)
+			all = append(all, of...)
+			if of != nil && !child.Continue {
+				break
+			}
+		}
+		if all == nil {
+			return []string{r.ID}
+		}
+		return all
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		root := randomTree(t, rt, 3)
+		root.Matchers = nil
+		root.Identify()
+		ls := randomLabels(rt, "alert")
+		set := model.LabelSet{}
+		for name, value := range ls.Map() {
+			set[model.LabelName(name)] = model.LabelValue(value)
+		}
+		var got []string
+		for _, d := range root.Decide(ls) {
+			got = append(got, strings.TrimSuffix(string(d.GroupKey), ":"+d.GroupLabels.String()))
+		}
+		if diff := cmp.Diff(wanted(root, set), got); diff != "" {
+			rt.Fatalf("%s: (-want +got)\n%s", ls, diff)
+		}
+	})
+}
+
+func TestInhibitedBy(t *testing.T) {
+	rule := router.InhibitRule{Source: matchers(t, `severity="critical"`), Target: matchers(t, `severity=~"warning|info"`), Equal: []string{"service", "zone"}}
+	both := router.InhibitRule{Source: matchers(t, `kind=~"node|both"`), Target: matchers(t, `kind=~"pod|both"`)}
+	for _, tt := range []struct {
+		name    string
+		rules   router.Inhibitions
+		target  string
+		sources []string
+		want    int // index in sources, or -1
+	}{
+		{"no rule", nil, `{severity="warning"}`, []string{`{severity="critical"}`}, -1},
+		{"equal labels", router.Inhibitions{rule}, `{severity="warning", service="a", zone="1"}`, []string{`{severity="critical", service="a", zone="1"}`}, 0},
+		{"another service", router.Inhibitions{rule}, `{severity="warning", service="a", zone="1"}`, []string{`{severity="critical", service="b", zone="1"}`}, -1},
+		{"both lack an equal label", router.Inhibitions{rule}, `{severity="warning", service="a"}`, []string{`{severity="critical", service="a"}`}, 0},
+		{"one lacks an equal label", router.Inhibitions{rule}, `{severity="warning", service="a"}`, []string{`{severity="critical", service="a", zone="1"}`}, -1},
+		{"not a target", router.Inhibitions{rule}, `{severity="critical", service="a"}`, []string{`{severity="critical", service="a", x="y"}`}, -1},
+		{"not a source", router.Inhibitions{rule}, `{severity="info", service="a"}`, []string{`{severity="warning", service="a"}`}, -1},
+		{"the second rule", router.Inhibitions{both, rule}, `{severity="info"}`, []string{`{severity="critical"}`}, 0},
+		{"no equal: any source", router.Inhibitions{both}, `{kind="pod"}`, []string{`{kind="node", zone="9"}`}, 0},
+		{"two-sided target, two-sided source", router.Inhibitions{both}, `{kind="both", a="1"}`, []string{`{kind="both", a="2"}`}, -1},
+		{"two-sided target, itself", router.Inhibitions{both}, `{kind="both"}`, []string{`{kind="both"}`}, -1},
+		{"two-sided target, one-sided source", router.Inhibitions{both}, `{kind="both"}`, []string{`{kind="node"}`}, 0},
+		{"two-sided source, one-sided target", router.Inhibitions{both}, `{kind="pod"}`, []string{`{kind="both"}`}, 0},
+		// A source that does not count must not hide one that does.
+		{"a two-sided source beside a one-sided one", router.Inhibitions{both}, `{kind="both", a="1"}`, []string{`{kind="both", a="2"}`, `{kind="node"}`}, 1},
+		{"a rule without matchers inhibits nothing", router.Inhibitions{{}}, `{a="1"}`, []string{`{b="1"}`}, -1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sources := map[alertd.Fingerprint]alertd.Labels{}
+			want, inhibited := alertd.Fingerprint(0), tt.want >= 0
+			for i, s := range tt.sources {
+				ls := parseLabels(t, s)
+				sources[alertd.FingerprintOf(ls)] = ls
+				if i == tt.want {
+					want = alertd.FingerprintOf(ls)
+				}
+			}
+			got, ok := tt.rules.InhibitedBy(parseLabels(t, tt.target), maps.All(sources))
+			if got != want || ok != inhibited {
+				t.Errorf("got %s %t, want %s %t", got, ok, want, inhibited)
+			}
+		})
+	}
+}
+
+// TestInhibitionOutlivesOneOfItsSources is Alertmanager's issue 5162: of two sources with equal labels one resolves.
+func TestInhibitionOutlivesOneOfItsSources(t *testing.T) {
+	in := router.Inhibitions{{Source: matchers(t, `severity="critical"`), Target: matchers(t, `severity="warning"`), Equal: []string{"service"}}}
+	one := parseLabels(t, `{severity="critical", service="api", pod="1"}`)
+	two := parseLabels(t, `{severity="critical", service="api", pod="2"}`)
+	target := parseLabels(t, `{severity="warning", service="api"}`)
+	firing := map[alertd.Fingerprint]alertd.Labels{alertd.FingerprintOf(one): one, alertd.FingerprintOf(two): two}
+	smallest := min(alertd.FingerprintOf(one), alertd.FingerprintOf(two))
+	for range 20 { // map order changes, the answer does not
+		if by, ok := in.InhibitedBy(target, maps.All(firing)); !ok || by != smallest {
+			t.Fatalf("inhibited by %s %t, want %s", by, ok, smallest)
+		}
+	}
+	delete(firing, smallest)
+	if _, ok := in.InhibitedBy(target, maps.All(firing)); !ok {
+		t.Error("no longer inhibited although a source still fires")
+	}
+	clear(firing)
+	if by, ok := in.InhibitedBy(target, maps.All(firing)); ok || by != 0 {
+		t.Errorf("inhibited by %s although nothing fires", by)
+	}
+}
+
+func TestInhibitedByLaws(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var in router.Inhibitions
+		for range rapid.IntRange(0, 3).Draw(rt, "rules") {
+			in = append(in, router.InhibitRule{
+				Source: randomMatchers(t, rt, 2), Target: randomMatchers(t, rt, 2),
+				Equal: rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 2, rapid.ID).Draw(rt, "equal"),
+			})
+		}
+		target := randomLabels(rt, "target")
+		sources := map[alertd.Fingerprint]alertd.Labels{}
+		for range rapid.IntRange(0, 6).Draw(rt, "sources") {
+			ls := randomLabels(rt, "source")
+			sources[alertd.FingerprintOf(ls)] = ls
+		}
+		// One source at a time, and one rule at a time, must give the same answer as all at once.
+		var want alertd.Fingerprint
+		found := false
+		for _, fp := range slices.Sorted(maps.Keys(sources)) {
+			for i := range in {
+				_, ok := in[i:i+1].InhibitedBy(target, maps.All(map[alertd.Fingerprint]alertd.Labels{fp: sources[fp]}))
+				if ok && !found {
+					want, found = fp, true
+				}
+				if ok && (!in.IsTarget(target) || !in.IsSource(sources[fp])) {
+					rt.Fatalf("%s inhibits %s, but IsSource %t, IsTarget %t", sources[fp], target, in.IsSource(sources[fp]), in.IsTarget(target))
+				}
+			}
+		}
+		if got, ok := in.InhibitedBy(target, maps.All(sources)); got != want || ok != found {
+			rt.Fatalf("got %s %t, want %s %t", got, ok, want, found)
+		}
+		if fp := alertd.FingerprintOf(target); found {
+			if by, ok := in.InhibitedBy(target, maps.All(map[alertd.Fingerprint]alertd.Labels{fp: target})); ok {
+				rt.Fatalf("%s inhibits itself (%s)", target, by)
+			}
+		}
+	})
+}
+
+func parseLabels(t testing.TB, text string) alertd.Labels {
+	t.Helper()
+	ms, err := parse.Matchers(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := labels.NewBuilder(labels.EmptyLabels())
+	for _, m := range ms {
+		b.Set(m.Name, m.Value)
+	}
+	return b.Labels()
+}
+
+func BenchmarkDecide(b *testing.B) {
+	root := node(b, "default", "")
+	for i := range 100 {
+		root.Routes = append(root.Routes, node(b, "x", fmt.Sprintf(`service="s%d"`, i), node(b, "y", `severity="critical"`)))
+	}
+	root.Identify()
+	ls := parseLabels(b, `{alertname="Down", service="s50", severity="critical", zone="b"}`)
+	for b.Loop() {
+		root.Decide(ls)
+	}
+}
+
+func BenchmarkInhibitedByOfThousandSources(b *testing.B) {
+	in := router.Inhibitions{{Source: matchers(b, `severity="critical"`), Target: matchers(b, `severity="warning"`), Equal: []string{"service"}}}
+	sources := map[alertd.Fingerprint]alertd.Labels{}
+	for i := range 1000 {
+		ls := labels.FromStrings("service", fmt.Sprint(i), "severity", "critical")
+		sources[alertd.FingerprintOf(ls)] = ls
+	}
+	target := labels.FromStrings("service", "x", "severity", "warning")
+	for b.Loop() {
+		in.InhibitedBy(target, maps.All(sources))
+	}
+}
