@@ -32,20 +32,24 @@ const (
 	ReasonEnded         Reason = "ended untold"   // resolved before it was due
 	ReasonNoResolve     Reason = "send_resolved is off"
 	ReasonDeadLetter    Reason = "delivery failed"
-	ReasonReceiverGone  Reason = "receiver is gone" // no longer in the configuration
-	ReasonAlreadyInHand Reason = "already in hand"  // another rule owns this label set
+	ReasonNoDestination Reason = "receiver has no destination"
+	ReasonRerouted      Reason = "rerouted" // the routing changed before it was told
 )
 
 // Why an alert changed state.
 const (
-	ReasonTrue      Reason = "condition true"
-	ReasonHeldFor   Reason = "true for long enough" // `for` is over
-	ReasonFalse     Reason = "condition ended"
-	ReasonKept      Reason = "kept firing" // keep_firing_for runs
-	ReasonKeptOver  Reason = "keep_firing_for is over"
-	ReasonExpired   Reason = "expired"      // an occurrence that has stood long enough
-	ReasonRuleGone  Reason = "rule is gone" // no longer in the rule files
-	ReasonTrueAgain Reason = "condition true again"
+	ReasonTrue        Reason = "condition true"
+	ReasonHeldFor     Reason = "true for long enough" // `for` is over
+	ReasonFalse       Reason = "condition ended"
+	ReasonKept        Reason = "kept firing" // keep_firing_for runs
+	ReasonKeptOver    Reason = "keep_firing_for is over"
+	ReasonExpired     Reason = "expired"      // an occurrence that has stood long enough
+	ReasonRuleGone    Reason = "rule is gone" // no longer in the rule files
+	ReasonTrueAgain   Reason = "condition true again"
+	ReasonAgain       Reason = "happened again" // one more occurrence while the last one stands
+	ReasonRuleMoved   Reason = "rule moved"     // another rule yields the same labels now
+	ReasonUndelivered Reason = "notification was not delivered"
+	ReasonDelivering  Reason = "notifications are delivered again"
 )
 
 // Delivery says when a route lets an alert out.
@@ -73,14 +77,16 @@ type Notification struct {
 	Digest      bool       `json:"digest,omitempty"`
 	Seq         uint64     `json:"seq"` // counts the group's notifications, from 1
 	PlannedAt   time.Time  `json:"planned_at"`
-	Alerts      []Notified `json:"alerts"`        // firing first, then by severity, then by age
-	Ref         string     `json:"ref,omitempty"` // what the provider called the group's first message
+	Alerts      []Notified `json:"alerts"`              // firing first, then by severity, then by age
+	Truncated   int        `json:"truncated,omitempty"` // how many more there are that Alerts leaves out
+	Ref         string     `json:"ref,omitempty"`       // what the provider called the group's first message
 }
 
 // Notified is an alert as a notification tells it: as it was when the group spoke.
 type Notified struct {
 	Alert
 	HeldSince time.Time `json:"held_since,omitzero"` // when the hold began, for a digest
+	Fresh     bool      `json:"fresh,omitempty"`     // firing, and told for the first time
 }
 
 // Status is "firing" while any alert in it is, else "resolved". The words are Alertmanager's.

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"alertd"
+	"alertd/grouping"
+)
+
+const (
+	// maxNotified bounds the alerts that one notification carries; the rest is counted. No receiver shows more,
+	// and a notification must fit into one commit.
+	maxNotified = 100
+	// maxTold bounds the alerts that a group tells at once; the rest is fresh the next time.
+	maxTold = 10_000
+)
+
+// said is what one group has to say.
+type said struct {
+	group  *grouping.Group
+	reason alertd.Reason
+	alerts []alertd.Notified
+	digest bool
+}
+
+// flush lets a group speak that is due, together with all others of its receiver that the same calendar held
+// until the same opening: they leave as one digest.
+func (m *Machine) flush(g *grouping.Group) {
+	first, ok := m.speak(g)
+	if !ok {
+		return
+	}
+	if !first.digest {
+		m.plan(first, g.Group, messageID(string(g.Group), first.reason, m.now, g.Seq))
+		return
+	}
+	digest := said{group: g, reason: alertd.ReasonDigest, alerts: first.alerts, digest: true}
+	for _, other := range slices.Collect(m.groups.All()) {
+		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||
+			other.Due.IsZero() || other.Due.After(m.now) || !other.Holds() {
+			continue
+		}
+		if s, ok := m.speak(other); ok {
+			digest.alerts = append(digest.alerts, s.alerts...)
+		}
+	}
+	key := alertd.GroupKey("digest:" + g.Receiver + ":" + g.Calendar)
+	m.plan(digest, key, messageID(string(key), alertd.ReasonDigest, m.now, 0))
+}
+
+// speak settles what a group that is due tells, and schedules it anew. False means that it has nothing to say.
+func (m *Machine) speak(g *grouping.Group) (said, bool) {
+	d := g.Diff()
+	held := g.Holds()
+	gt, closed := m.gate(g, m.now)
+
+	// What was held and is over is one line in the digest; what only waited for its group leaves without a word.
+	mentioned := d.Ended
+	if !held || closed {
+		mentioned = nil
+	}
+	ended := d.Ended
+	if closed && held {
+		ended = nil // it waits for the digest
+	}
+	if !held {
+		for _, fp := range ended {
+			m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonEnded})
+		}
+	}
+	fresh := d.Fresh
+	if closed {
+		fresh = nil
+		for _, fp := range d.Fresh {
+			m.withhold(g, fp, alertd.Withheld{Reason: gt.reason, By: gt.by, Until: gt.until})
+		}
+	}
+	fresh = slices.DeleteFunc(slices.Clone(fresh), func(fp alertd.Fingerprint) bool { return m.inhibited(g, fp) })
+	fresh = fresh[:min(len(fresh), maxTold)]
+
+	told := d.Told
+	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.inhibits(fp) }) {
+		told = nil // no reminder now; what is new or over is still said
+	}
+	reason, speaks := g.Speak(grouping.Diff{Fresh: fresh, Told: told, Closed: d.Closed}, m.now)
+	if len(d.Closed) > 0 && len(fresh) == 0 {
+		reason = alertd.ReasonSomeResolved
+		if len(d.Told) == 0 && len(d.Fresh) == 0 {
+			reason = alertd.ReasonAllResolved
+		}
+	}
+	s := said{group: g, reason: reason, digest: held && !closed}
+	if s.digest && (len(fresh) > 0 || len(mentioned) > 0) {
+		speaks, s.reason = true, alertd.ReasonDigest
+	}
+	if speaks {
+		s.alerts = m.notified(g, d.Told, fresh, d.Closed, mentioned)
+	}
+	if speaks || len(ended) > 0 {
+		m.emit(alertd.Entry{Flushed: &alertd.Flushed{
+			Group: g.Group, Told: fresh, Closed: d.Closed, Ended: ended, Spoke: speaks,
+		}})
+	}
+	if m.groups.Get(g.Group) == g {
+		m.again(g, gt, closed)
+	}
+	return s, speaks
+}
+
+// notified tells the alerts of a group as they are now.
+func (m *Machine) notified(g *grouping.Group, lists ...[]alertd.Fingerprint) []alertd.Notified {
+	var out []alertd.Notified
+	for _, list := range lists {
+		for _, fp := range list {
+			if a := m.alerts.get(fp); a != nil {
+				out = append(out, alertd.Notified{Alert: *a, HeldSince: g.Members[fp].HeldSince})
+			}
+		}
+	}
+	return out
+}
+
+// again schedules a group after it was looked at: for what is still withheld, and for the next reminder.
+func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
+	var due time.Time
+	reason := alertd.ReasonDeduplicated
+	at := func(t time.Time, why alertd.Reason) {
+		if due.IsZero() || t.Before(due) {
+			due, reason = t, why
+		}
+	}
+	d := g.Diff()
+	interval := m.now.Add(max(g.GroupInterval, time.Second))
+	switch {
+	case len(d.Fresh)+len(d.Ended) > 0 && closed:
+		at(gt.until, gt.reason)
+	case len(d.Fresh) > 0: // inhibited, or more than could be told at once
+		at(interval, alertd.ReasonInhibited)
+	}
+	if next, ok := g.RepeatDue(); ok && len(d.Told) > 0 {
+		if !next.After(m.now) { // a reminder that is withheld now
+			next = interval
+			if closed {
+				next = laterOf(gt.until, interval)
+			}
+		}
+		at(next, alertd.ReasonDeduplicated)
+	}
+	m.schedule(g, due, reason)
+}
+
+// inhibited says, and notes, whether another alert that fires hides this one.
+func (m *Machine) inhibited(g *grouping.Group, fp alertd.Fingerprint) bool {
+	by, is := m.inhibitor(fp)
+	if is {
+		m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonInhibited, By: by.String()})
+	}
+	return is
+}
+
+func (m *Machine) inhibits(fp alertd.Fingerprint) bool {
+	_, is := m.inhibitor(fp)
+	return is
+}
+
+func (m *Machine) inhibitor(fp alertd.Fingerprint) (alertd.Fingerprint, bool) {
+	a := m.alerts.get(fp)
+	if a == nil || !m.policy.Inhibitions.IsTarget(a.Labels) {
+		return 0, false
+	}
+	return m.policy.Inhibitions.InhibitedBy(a.Labels, m.sources())
+}
+
+// plan remembers one notification for each destination of the receiver.
+func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
+	r, ok := m.policy.receiver(s.group.Receiver)
+	if !ok {
+		// It is in the journal that this was to be told; somebody has to hear of it.
+		r = fallback
+	}
+	if len(r.Integrations) == 0 {
+		for i := range s.alerts {
+			m.emit(alertd.Entry{Withheld: &alertd.Withheld{
+				Fingerprint: s.alerts[i].Fingerprint, Group: s.group.Group, Receiver: r.Name,
+				Reason: alertd.ReasonNoDestination,
+			}})
+		}
+	}
+	labels := s.group.GroupLabels
+	if s.digest {
+		labels = alertd.Labels{} // it speaks of many groups
+	}
+	for _, in := range r.Integrations {
+		alerts := slices.Clone(s.alerts)
+		if !in.SendResolved {
+			alerts = slices.DeleteFunc(alerts, func(a alertd.Notified) bool { return !a.State.Active() })
+			for i := range s.alerts {
+				if a := &s.alerts[i]; !a.State.Active() {
+					m.emit(alertd.Entry{Withheld: &alertd.Withheld{
+						Fingerprint: a.Fingerprint, Group: s.group.Group, Receiver: r.Name,
+						Reason: alertd.ReasonNoResolve, By: in.Name,
+					}})
+				}
+			}
+		}
+		if len(alerts) == 0 {
+			continue
+		}
+		grouping.SortNotified(alerts)
+		cut := max(0, len(alerts)-maxNotified)
+		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
+			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
+			Group: key, GroupLabels: labels, Reason: s.reason, Digest: s.digest, Seq: s.group.Seq,
+			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
+		}}})
+	}
+}
+
+// messageID is the same for the same decision, in whichever process it is taken: what a receiver can know a
+// repetition by.
+func messageID(key string, why alertd.Reason, at time.Time, seq uint64) string {
+	h := sha256.New()
+	h.Write([]byte(key))
+	h.Write([]byte{0})
+	h.Write([]byte(why))
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.UnixNano())))
+	h.Write(binary.BigEndian.AppendUint64(nil, seq))
+	return "msg_" + hex.EncodeToString(h.Sum(nil)[:12])
+}
+
+func shortHash(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:4])
+}

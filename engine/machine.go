@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"time"
+
+	"alertd"
+	"alertd/grouping"
+)
+
+// Input is something that happened. The nil input means that time has passed.
+type Input interface{ input() }
+
+// The inputs.
+type (
+	// Judged is a rule's answer.
+	Judged struct{ Verdict alertd.Verdict }
+	// Answered is a sender's answer.
+	Answered struct{ Attempt alertd.Attempt }
+	// PolicyChanged brings the policy that holds from now on. The first input of a new machine is one.
+	PolicyChanged struct{ Policy *Policy }
+)
+
+func (Judged) input()        {}
+func (Answered) input()      {}
+func (PolicyChanged) input() {}
+
+// Machine is the state: alerts, groups and what is on its way. One goroutine owns it.
+type Machine struct {
+	policy *Policy
+
+	alerts  *alerts
+	groups  *grouping.Set
+	outbox  *outbox
+	version string // of the policy, as the journal last heard of it
+
+	inhibitors map[alertd.Fingerprint]alertd.Labels // firing and on the source side of a rule: follows from the above
+
+	entries []alertd.Entry // of the step that runs
+	now     time.Time      // of the step that runs
+}
+
+// New returns a machine without state, to be filled by [Machine.Apply] or [Machine.Restore] and then stepped
+// with a [PolicyChanged].
+func New() *Machine {
+	return &Machine{
+		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(),
+		inhibitors: map[alertd.Fingerprint]alertd.Labels{},
+	}
+}
+
+// Step decides what follows from an input at now (UTC, without monotonic part), changes the state and returns
+// the decisions in order. The slice is the caller's.
+//
+// A step that is too large for one commit may be cut before any entry that holds a Transition: what stands
+// before it is whole.
+func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
+	m.now, m.entries = now.Round(0).UTC(), nil
+	switch in := in.(type) {
+	case Judged:
+		m.judge(in.Verdict)
+	case Answered:
+		m.answer(in.Attempt)
+	case PolicyChanged:
+		m.change(in.Policy)
+	case nil:
+		m.passTime()
+	}
+	return m.entries
+}
+
+// Next is when the machine wants to be stepped with a nil input; false: not before another input comes.
+func (m *Machine) Next() (due time.Time, ok bool) {
+	add := func(t time.Time, has bool) {
+		if has && (!ok || t.Before(due)) {
+			due, ok = t, true
+		}
+	}
+	if g := m.groups.Next(); g != nil {
+		add(g.Due, true)
+	}
+	add(m.alerts.nextExpiry())
+	return due, ok
+}
+
+// passTime does one thing that is due: it ends what has expired, or lets one group (or all groups that share a
+// digest) speak. One at a time, so that a step stays small; Next tells whether more waits.
+func (m *Machine) passTime() {
+	if at, ok := m.alerts.nextExpiry(); ok && !m.now.Before(at) {
+		m.expire()
+		return
+	}
+	if g := m.groups.Next(); g != nil && !m.now.Before(g.Due) {
+		m.flush(g)
+	}
+}
+
+// emit applies one decision and hands it out.
+func (m *Machine) emit(e alertd.Entry) {
+	e.Time = m.now
+	m.Apply(e)
+	m.entries = append(m.entries, e)
+}
+
+// Apply changes the state by one entry, whoever decided it. It needs no policy.
+func (m *Machine) Apply(e alertd.Entry) {
+	switch {
+	case e.Transition != nil:
+		a := e.Transition.Alert
+		m.alerts.put(e.Time, a)
+		m.groups.Mark(a.Fingerprint, a.State.Active())
+		m.source(&a)
+	case e.Joined != nil:
+		m.groups.Join(e.Time, *e.Joined)
+	case e.Scheduled != nil:
+		m.groups.Schedule(*e.Scheduled)
+	case e.Withheld != nil:
+		m.groups.Withhold(e.Time, *e.Withheld)
+	case e.Flushed != nil:
+		for _, fp := range m.groups.Flush(e.Time, *e.Flushed) {
+			m.alerts.release(e.Time, fp)
+		}
+		m.outbox.forget(e.Flushed.Group, m.groups.Get(e.Flushed.Group) != nil)
+	case e.Planned != nil:
+		m.outbox.plan(e.Planned.Notification)
+	case e.Attempted != nil:
+		m.outbox.settle(*e.Attempted, m.groups.Get(e.Attempted.Group) != nil)
+	case e.Policy != nil:
+		m.version = e.Policy.Version
+	}
+	m.alerts.forget(e.Time, func(fp alertd.Fingerprint) bool { return len(m.groups.Of(fp)) > 0 })
+}

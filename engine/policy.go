@@ -1,0 +1,62 @@
+package engine
+
+import (
+	"alertd"
+	"alertd/calendar"
+	"alertd/router"
+)
+
+// Policy is everything that people configure and the engine decides by. It is not part of the state: entries
+// carry the consequences, so that folding them needs no policy. A policy must not change once it was given.
+type Policy struct {
+	Version     string // hash of the files that it was read from
+	Route       *router.Route
+	Inhibitions router.Inhibitions
+	Intervals   router.Intervals
+	Calendars   map[string]*calendar.Calendar
+	Receivers   []Receiver
+	Rules       map[string]bool // IDs of the rules that exist
+
+	// Enrich sets an alert's RunbookURL and TraceURL. It is a function of the alert alone. Nil adds nothing.
+	Enrich func(*alertd.Alert)
+}
+
+// Receiver is a name that routes point at, and the destinations behind it.
+type Receiver struct {
+	Name         string
+	Integrations []Integration
+}
+
+// Integration is one destination of a receiver.
+type Integration struct {
+	Name         string // unique in the receiver: "slack/0"
+	SendResolved bool   // whether it hears of what is over
+}
+
+// Fallback is the receiver of last resort: the daemon's own standard error. It tells of deliveries that failed
+// where no other receiver can.
+const Fallback = "alertd-console"
+
+var fallback = Receiver{Name: Fallback, Integrations: []Integration{{Name: "console/0", SendResolved: true}}}
+
+func (p *Policy) receiver(name string) (Receiver, bool) {
+	if name == Fallback {
+		return fallback, true
+	}
+	for _, r := range p.Receivers {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return Receiver{}, false
+}
+
+// other is a receiver that can tell of the failure of another one: the first that has a destination.
+func (p *Policy) other(failed string) string {
+	for _, r := range p.Receivers {
+		if r.Name != failed && len(r.Integrations) > 0 {
+			return r.Name
+		}
+	}
+	return Fallback
+}

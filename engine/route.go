@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"iter"
+	"maps"
+	"time"
+
+	"alertd"
+	"alertd/grouping"
+	"alertd/router"
+)
+
+// begin routes an alert that has just begun to fire.
+func (m *Machine) begin(a *alertd.Alert) {
+	told := m.groups.Of(a.Fingerprint)
+	for _, g := range told {
+		m.rejoin(g, a)
+	}
+	if len(told) > 0 {
+		return // it came back before its groups had told that it was over
+	}
+	for _, d := range m.policy.Route.Decide(a.Labels) {
+		m.join(a, d)
+	}
+}
+
+// rejoin looks again at a group whose alert ended and fires again before the group spoke of its end.
+func (m *Machine) rejoin(g *grouping.Group, a *alertd.Alert) {
+	if g.Members[a.Fingerprint].Told {
+		m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: alertd.ReasonDeduplicated, Until: g.Due})
+		return
+	}
+	m.wait(g, a)
+}
+
+// join puts an alert into the group that a route names, or says why there is none.
+func (m *Machine) join(a *alertd.Alert, d router.Decision) {
+	if d.Deliver == alertd.Dashboard {
+		m.emit(alertd.Entry{Withheld: &alertd.Withheld{
+			Fingerprint: a.Fingerprint, Group: d.GroupKey, Receiver: d.Receiver, Reason: alertd.ReasonDashboard,
+		}})
+		return
+	}
+	m.emit(alertd.Entry{Joined: &alertd.Joined{
+		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, Route: d.Path, Receiver: d.Receiver,
+		Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
+		GroupWait: d.GroupWait, GroupInterval: d.GroupInterval, RepeatInterval: d.RepeatInterval,
+	}})
+	m.wait(m.groups.Get(d.GroupKey), a)
+}
+
+// wait schedules a group for an alert in it that is to be told.
+func (m *Machine) wait(g *grouping.Group, a *alertd.Alert) {
+	due, reason, by := g.ChangeDue(m.now, a.FiredAt), alertd.ReasonGrouped, ""
+	if gate, closed := m.gate(g, due); closed {
+		due, reason, by = gate.until, gate.reason, gate.by
+	}
+	m.hasten(g, due, reason)
+	if due.After(m.now) {
+		m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: reason, By: by, Until: due})
+	}
+}
+
+// end schedules the groups in which an alert that is over was told.
+func (m *Machine) end(a *alertd.Alert) {
+	for _, g := range m.groups.Of(a.Fingerprint) {
+		if g.Members[a.Fingerprint].Told {
+			m.hasten(g, g.ChangeDue(m.now, m.now), alertd.ReasonGrouped)
+		}
+	}
+}
+
+// hasten schedules a group, unless it is due earlier already.
+func (m *Machine) hasten(g *grouping.Group, due time.Time, reason alertd.Reason) {
+	if !g.Due.IsZero() && !due.Before(g.Due) {
+		return
+	}
+	m.schedule(g, due, reason)
+}
+
+func (m *Machine) schedule(g *grouping.Group, due time.Time, reason alertd.Reason) {
+	if g.Due.Equal(due) && g.Reason == reason {
+		return
+	}
+	m.emit(alertd.Entry{Scheduled: &alertd.Scheduled{Group: g.Group, Due: due, Reason: reason, Calendar: g.Calendar}})
+}
+
+// withhold says why an alert is not told in a group, once for each answer.
+func (m *Machine) withhold(g *grouping.Group, fp alertd.Fingerprint, w alertd.Withheld) {
+	member := g.Members[fp]
+	if member.Why == w.Reason && member.By == w.By && member.Until.Equal(w.Until) {
+		return
+	}
+	w.Fingerprint, w.Group, w.Receiver = fp, g.Group, g.Receiver
+	m.emit(alertd.Entry{Withheld: &w})
+}
+
+// gate is why a group may tell nothing new for some time.
+type gate struct {
+	reason alertd.Reason
+	by     string // calendar or time interval
+	until  time.Time
+}
+
+// gate asks the calendar and the time intervals of a group whether it may tell something new at an instant.
+func (m *Machine) gate(g *grouping.Group, at time.Time) (gate, bool) {
+	if g.Delivery == alertd.BusinessHours {
+		// A calendar that is gone from the configuration must not hold anything for ever.
+		if c := m.policy.Calendars[g.Calendar]; c != nil && !c.IsOpen(at) {
+			return gate{alertd.ReasonHeld, g.Calendar, c.NextOpen(at)}, true
+		}
+	}
+	if len(g.Mute) > 0 || len(g.Active) > 0 {
+		if by, until, muted := m.policy.Intervals.Muted(at, g.Mute, g.Active); muted {
+			return gate{alertd.ReasonMuted, by, until}, true
+		}
+	}
+	return gate{}, false
+}
+
+// reroute follows a new policy for an alert that fires. What was told stays where it was told, so that its end
+// is told there too and nothing is told twice. What was not told goes where the new tree says.
+func (m *Machine) reroute(a *alertd.Alert) {
+	decisions := m.policy.Route.Decide(a.Labels)
+	at := func(key alertd.GroupKey) *router.Decision {
+		for i := range decisions {
+			if decisions[i].GroupKey == key && decisions[i].Deliver != alertd.Dashboard {
+				return &decisions[i]
+			}
+		}
+		return nil
+	}
+	told := false
+	stays := map[alertd.GroupKey]bool{}
+	for _, g := range m.groups.Of(a.Fingerprint) {
+		d := at(g.Group)
+		switch member := g.Members[a.Fingerprint]; {
+		case member.Told:
+			told = true
+			if d != nil && d.Receiver == g.Receiver {
+				m.renew(g, a, d)
+			}
+		case d != nil && d.Receiver == g.Receiver:
+			stays[g.Group] = true
+			m.renew(g, a, d)
+		default:
+			m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: alertd.ReasonRerouted})
+			m.emit(alertd.Entry{Flushed: &alertd.Flushed{Group: g.Group, Ended: []alertd.Fingerprint{a.Fingerprint}}})
+		}
+	}
+	if told {
+		return
+	}
+	for _, d := range decisions {
+		if d.Deliver != alertd.Dashboard && !stays[d.GroupKey] {
+			m.join(a, d)
+		}
+	}
+}
+
+// renew gives a group the timing that its route has now.
+func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) {
+	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
+		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval
+	if same {
+		return
+	}
+	j := g.Joined
+	j.Fingerprint, j.Route = a.Fingerprint, d.Path
+	j.Delivery, j.Calendar, j.Mute, j.Active = d.Deliver, d.Calendar, d.Mute, d.Active
+	j.GroupWait, j.GroupInterval, j.RepeatInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval
+	m.emit(alertd.Entry{Joined: &j})
+}
+
+// reschedule asks for a group that waits how long it would wait under the policy of now.
+func (m *Machine) reschedule(g *grouping.Group) {
+	d := g.Diff()
+	for _, fp := range d.Fresh {
+		a := m.alerts.get(fp)
+		if a == nil {
+			continue
+		}
+		due, reason, by := g.ChangeDue(m.now, a.FiredAt), alertd.ReasonGrouped, ""
+		if gt, closed := m.gate(g, due); closed {
+			due, reason, by = gt.until, gt.reason, gt.by
+		}
+		if len(d.Told) == 0 && len(d.Closed) == 0 {
+			m.schedule(g, due, reason) // later is right too: the calendar may have changed
+		} else {
+			m.hasten(g, due, reason)
+		}
+		if due.After(m.now) {
+			m.withhold(g, fp, alertd.Withheld{Reason: reason, By: by, Until: due})
+		}
+		return // one is enough: they wait together
+	}
+}
+
+// sources yields the alerts that fire and may inhibit others.
+func (m *Machine) sources() iter.Seq2[alertd.Fingerprint, alertd.Labels] {
+	return maps.All(m.inhibitors)
+}
+
+// source keeps track of whether an alert may inhibit others. Without a policy, while a journal is folded, there is
+// nothing to keep: change makes it good.
+func (m *Machine) source(a *alertd.Alert) {
+	if m.policy == nil {
+		return
+	}
+	if a.State.Active() && m.policy.Inhibitions.IsSource(a.Labels) {
+		m.inhibitors[a.Fingerprint] = a.Labels
+	} else {
+		delete(m.inhibitors, a.Fingerprint)
+	}
+}
