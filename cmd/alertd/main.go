@@ -78,7 +78,7 @@ func dispatch(ctx context.Context, args []string, std streams) error {
 func negatives(args []string) []string {
 	args = slices.Clone(args)
 	for i, arg := range args {
-		if len(arg) > 1 && arg[0] == '-' && (arg[1] == '.' || '0' <= arg[1] && arg[1] <= '9') {
+		if len(arg) > 1 && arg[0] == '-' && (arg[1] == '.' || '0' <= arg[1] && arg[1] <= '9' || strings.EqualFold(arg, "-inf")) {
 			args[i] = minusSign + arg[1:]
 		}
 	}

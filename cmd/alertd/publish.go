@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd"
+	"alertd/natsbus"
 )
 
 // ackTimeout is how long a publish waits for the stream to say that it has the event.
@@ -29,7 +30,8 @@ const ackTimeout = 5 * time.Second
 // publishCmd sends events with JetStream publishes, so that an exit code of 0 means that nothing is lost.
 type publishCmd struct {
 	NATS  string `name:"nats" env:"ALERTD_NATS" default:"nats://127.0.0.1:4222" help:"Where the NATS server is; may hold user:password@ or token@." placeholder:"URL"`
-	Creds string `type:"existingfile" help:"NATS credentials file (JWT and nkey)." placeholder:"FILE"`
+	Creds string `name:"nats-creds" type:"existingfile" help:"NATS credentials file (a user's JWT and seed)." placeholder:"FILE"`
+	NKey  string `name:"nats-nkey" type:"existingfile" help:"File with a user's nkey seed." placeholder:"FILE"`
 
 	Metric publishMetricCmd `cmd:"" help:"Publish one value of one series."`
 	Health publishHealthCmd `cmd:"" help:"Publish how well a service says it is."`
@@ -54,7 +56,7 @@ type publishMetricCmd struct {
 	traceFlags
 	Time  string `help:"When, RFC 3339. Default: now." placeholder:"TIME"`
 	Name  string `arg:"" help:"Name of the metric: http_requests_total."`
-	Value string `arg:"" help:"A number."`
+	Value string `arg:"" help:"A number; also NaN, +Inf, -Inf."`
 }
 
 type publishHealthCmd struct {
@@ -108,9 +110,6 @@ func (c *publishMetricCmd) Run(ctx context.Context, parent *publishCmd, std stre
 	if err != nil {
 		return &usageError{msg: fmt.Sprintf("value %q is not a number", c.Value), hint: "alertd publish metric " + c.Name + " 42.5"}
 	}
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return &usageError{msg: fmt.Sprintf("value %q: JSON has no such number", c.Value), hint: "publish a finite number"}
-	}
 	labels, err := c.labels()
 	if err != nil {
 		return err
@@ -122,7 +121,7 @@ func (c *publishMetricCmd) Run(ctx context.Context, parent *publishCmd, std stre
 	if err := c.validate(); err != nil {
 		return err
 	}
-	return parent.one(ctx, std, metricSubject(labels["service"]), c.traceFlags, metricEvent{
+	return parent.one(ctx, std, natsbus.MetricsSubject(labels["service"]), c.traceFlags, metricEvent{
 		Name: c.Name, Labels: labels, Value: alertd.Value(v), Time: at, TraceID: c.TraceID, SpanID: c.SpanID,
 	})
 }
@@ -147,7 +146,7 @@ func (c *publishHealthCmd) Run(ctx context.Context, parent *publishCmd, std stre
 	if err := c.validate(); err != nil {
 		return err
 	}
-	return parent.one(ctx, std, healthSubject(c.Service), c.traceFlags, healthEvent{
+	return parent.one(ctx, std, natsbus.HealthSubject(c.Service), c.traceFlags, healthEvent{
 		Health:  alertd.Health{Service: c.Service, Status: status, Checks: checks, Timestamp: now()},
 		TraceID: c.TraceID, SpanID: c.SpanID,
 	})
@@ -209,13 +208,20 @@ func (c *publishCmd) connect() (*nats.Conn, jetstream.JetStream, error) {
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))
 	}
+	if c.NKey != "" {
+		key, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, nil, &failure{err: fmt.Errorf("--nats-nkey %s: %w", c.NKey, err), hint: "the file holds one seed: SUA…"}
+		}
+		opts = append(opts, key)
+	}
 	conn, err := nats.Connect(c.NATS, opts...)
 	if err != nil {
 		hint := `start one with "alertd serve", or name another with --nats or ALERTD_NATS`
 		if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) {
-			hint = "give credentials: --nats nats://USER:PASSWORD@HOST:PORT, or --creds FILE"
+			hint = "give credentials: --nats nats://USER:PASSWORD@HOST:PORT, --nats-creds FILE or --nats-nkey FILE"
 		}
-		return nil, nil, &failure{err: fmt.Errorf("no NATS server at %s: %w", redacted(c.NATS), err), hint: hint}
+		return nil, nil, &failure{err: fmt.Errorf("no NATS server at %s: %w", c.server(), err), hint: hint}
 	}
 	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(publishWindow), jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
@@ -225,9 +231,22 @@ func (c *publishCmd) connect() (*nats.Conn, jetstream.JetStream, error) {
 	return conn, js, nil
 }
 
+// server is where we publish, as it may be shown: without user, password and token.
+func (c *publishCmd) server() string {
+	urls := strings.Split(c.NATS, ",")
+	for i, u := range urls {
+		scheme, rest, ok := strings.Cut(strings.TrimSpace(u), "://")
+		if !ok {
+			scheme, rest = "nats", scheme
+		}
+		urls[i] = scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
+	}
+	return strings.Join(urls, ",")
+}
+
 // refused says what a failed publish means. The event may be in the stream only after a time-out.
 func (c *publishCmd) refused(subject string, err error) error {
-	at := redacted(c.NATS)
+	at := c.server()
 	switch {
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
 		return &failure{
@@ -236,7 +255,7 @@ func (c *publishCmd) refused(subject string, err error) error {
 		}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrAsyncPublishTimeout):
 		return &failure{
-			err:  fmt.Errorf("%s at %s did not say within %s whether it has %s", "the stream", at, ackTimeout, subject),
+			err:  fmt.Errorf("the stream at %s did not say within %s whether it has %s", at, ackTimeout, subject),
 			hint: "see how the daemon is: curl http://127.0.0.1:9093/health/ready",
 		}
 	default:
@@ -363,11 +382,11 @@ func subjectOf(body []byte) (string, error) {
 	var err error
 	kinds := 0
 	if event.Name != nil && event.Value != nil {
-		subject = metricSubject(event.Labels["service"])
+		subject = natsbus.MetricsSubject(event.Labels["service"])
 		kinds++
 	}
 	if event.Status != nil && event.Service != "" {
-		subject = healthSubject(event.Service)
+		subject = natsbus.HealthSubject(event.Service)
 		kinds++
 	}
 	if event.Type != nil {
@@ -383,35 +402,12 @@ func subjectOf(body []byte) (string, error) {
 	return subject, nil
 }
 
-func metricSubject(service string) string { return "alertd.metrics." + subjectToken(service) }
-
-func healthSubject(service string) string { return "alertd.health." + subjectToken(service) }
-
-// eventSubject keeps the dots of a type, which are the tokens of a subject.
+// eventSubject refuses a type whose tokens would be made up.
 func eventSubject(kind string) (string, error) {
-	tokens := strings.Split(kind, ".")
-	if kind == "" || slices.Contains(tokens, "") {
+	if slices.Contains(strings.Split(kind, "."), "") {
 		return "", fmt.Errorf("type %q is not words with dots between them", kind)
 	}
-	for i := range tokens {
-		tokens[i] = subjectToken(tokens[i])
-	}
-	return "alertd.events." + strings.Join(tokens, "."), nil
-}
-
-// subjectToken makes one token of a NATS subject out of a name. It only sorts the events; the name is in the body.
-func subjectToken(name string) string {
-	if name == "" {
-		return "none"
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '.' || r == '*' || r == '>' || r <= ' ' || r == 0x7f:
-			return '_'
-		default:
-			return r
-		}
-	}, name)
+	return natsbus.EventsSubject(kind), nil
 }
 
 // labels reads the pairs; nil when there are none.
