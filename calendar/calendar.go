@@ -19,7 +19,9 @@ package calendar
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 	_ "time/tzdata" // scratch images have no zone files, and business hours must not depend on the machine
@@ -59,36 +61,64 @@ type date struct {
 	day   int
 }
 
-// New checks s and returns its calendar. The error says which of the entries is wrong and what to write instead.
+// Error says what is wrong with one entry of a [Spec], and what to write instead.
+type Error struct {
+	Calendar string // its name
+	Field    string // "time_zone", "hours" or "holidays"
+	Index    int    // of the entry in that list; -1 where it is about the whole of it
+	Err      error
+}
+
+// Error is for people.
+func (e *Error) Error() string { return fmt.Sprintf("calendar %q: %v", e.Calendar, e.Err) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// New checks s and returns its calendar. The error joins one [*Error] for each mistake.
 func New(s Spec) (*Calendar, error) {
-	zone, err := loadZone(s.TimeZone)
-	if err != nil {
-		return nil, fmt.Errorf("calendar %q: %w", s.Name, err)
+	var problems []error
+	wrong := func(field string, index int, format string, args ...any) {
+		problems = append(problems, &Error{s.Name, field, index, fmt.Errorf(format, args...)})
 	}
-	c := &Calendar{name: s.Name, zone: zone, holidays: make(map[date]bool, len(s.Holidays))}
+	c := &Calendar{name: s.Name, holidays: make(map[date]bool, min(len(s.Holidays), maxHolidays))}
+	var err error
+	if c.zone, err = loadZone(s.TimeZone); err != nil {
+		wrong("time_zone", -1, "%w", err)
+	}
 	if len(s.Hours) == 0 {
-		return nil, fmt.Errorf(`calendar %q never opens: it has no hours; write for example "mon-fri 09:00-18:00"`, s.Name)
+		wrong("hours", -1, `it never opens: there are no hours; write for example "mon-fri 09:00-18:00"`)
 	}
 	if len(s.Hours) > maxHours || len(s.Holidays) > maxHolidays {
-		return nil, fmt.Errorf("calendar %q is too long: at most %d hours and %d holidays", s.Name, maxHours, maxHolidays)
+		wrong("hours", -1, "it is too long: at most %d hours and %d holidays", maxHours, maxHolidays)
+		return nil, errors.Join(problems...)
 	}
-	for _, text := range s.Hours {
+	for i, text := range s.Hours {
 		days, w, err := parseHours(text)
 		if err != nil {
-			return nil, fmt.Errorf("calendar %q: hours %q: %w", s.Name, text, err)
+			wrong("hours", i, "hours %q: %w", text, err)
 		}
 		for _, day := range days {
 			c.week[day] = append(c.week[day], w)
 		}
 	}
-	for _, text := range s.Holidays {
+	for i, text := range s.Holidays {
 		d, err := time.Parse(time.DateOnly, text)
 		if err != nil {
-			return nil, fmt.Errorf(`calendar %q: holiday %q is not a date; write it like "2026-12-25"`, s.Name, text)
+			wrong("holidays", i, `holiday %q is not a date; write it like "2026-12-25"`, text)
+			continue
 		}
 		c.holidays[dateOf(d)] = true
 	}
-	return c, c.checkOpens()
+	if len(problems) == 0 {
+		if d, ok := c.neverOpens(); ok {
+			wrong("holidays", -1, "it never opens within %d days from %s: too many holidays", horizonDays, d)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return c, nil
 }
 
 // Name is the name from the spec.
@@ -181,22 +211,17 @@ func (c *Calendar) sessions(d date) []session {
 	return sessions
 }
 
-// checkOpens refuses a calendar whose holidays keep it closed for longer than the horizon.
-func (c *Calendar) checkOpens() error {
-	closed := make([]date, 0, len(c.holidays))
-	for d := range c.holidays {
-		closed = append(closed, d)
-	}
-	slices.SortFunc(closed, date.compare)
-	for i, d := range closed {
-		if i > 0 && closed[i-1] == d.add(-1) {
+// neverOpens looks for a holiday from which on it stays closed for longer than the horizon.
+func (c *Calendar) neverOpens() (from date, never bool) {
+	for _, d := range slices.SortedFunc(maps.Keys(c.holidays), date.compare) {
+		if c.holidays[d.add(-1)] {
 			continue // in a run of holidays the first one waits longest
 		}
 		if _, ok := c.openingAfter(firstAtOrAfter(d, 0, c.zone), horizonDays); !ok {
-			return fmt.Errorf("calendar %q never opens within %d days from %s: too many holidays", c.name, horizonDays, d)
+			return d, true
 		}
 	}
-	return nil
+	return date{}, false
 }
 
 // dateOf is the date that t's own location shows.

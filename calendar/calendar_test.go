@@ -1,6 +1,7 @@
 package calendar_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -115,7 +116,7 @@ func TestNewRefuses(t *testing.T) {
 		{calendar.Spec{Hours: ok, TimeZone: "Local"}, "differs from machine to machine"},
 		{calendar.Spec{Hours: ok, TimeZone: "Europe/Berln"}, `unknown time zone "Europe/Berln"`},
 		{calendar.Spec{Hours: ok, TimeZone: "../../etc/passwd"}, "unknown time zone"},
-		{calendar.Spec{TimeZone: "UTC"}, "never opens: it has no hours"},
+		{calendar.Spec{TimeZone: "UTC"}, "it never opens: there are no hours"},
 		{calendar.Spec{TimeZone: "UTC", Hours: []string{""}}, "want days and hours"},
 		{calendar.Spec{TimeZone: "UTC", Hours: []string{"mon-fri"}}, "want days and hours"},
 		{calendar.Spec{TimeZone: "UTC", Hours: []string{"mon 9:00-18:00"}}, `"9:00" is not a time of day`},
@@ -140,7 +141,24 @@ func TestNewRefuses(t *testing.T) {
 		if !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), `calendar "office"`) {
 			t.Errorf("error %q does not say %q", err, tt.want)
 		}
-		_ = c
+		if c != nil {
+			t.Errorf("%+v: an error and a calendar", tt.spec)
+		}
+	}
+}
+
+func TestNewTellsAllMistakes(t *testing.T) {
+	_, err := calendar.New(calendar.Spec{
+		Name: "office", TimeZone: "Mars", Hours: []string{"mon 09:00-18:00", "tue 9-5"}, Holidays: []string{"2026-12-25", "x"},
+	})
+	var got []string
+	for _, e := range err.(interface{ Unwrap() []error }).Unwrap() {
+		if e, ok := errors.AsType[*calendar.Error](e); ok {
+			got = append(got, fmt.Sprintf("%s %d", e.Field, e.Index))
+		}
+	}
+	if want := []string{"time_zone -1", "hours 1", "holidays 1"}; !slices.Equal(got, want) {
+		t.Errorf("mistakes at %v, want %v", got, want)
 	}
 }
 
