@@ -1,0 +1,204 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"alertd"
+	"alertd/history"
+)
+
+// Alert is an alert as Prometheus's /api/v1/alerts shows it, and what alertd knows besides.
+type Alert struct {
+	Labels          alertd.Labels `json:"labels"`
+	Annotations     alertd.Labels `json:"annotations"`
+	State           string        `json:"state"` // pending or firing: Prometheus's words
+	ActiveAt        time.Time     `json:"activeAt"`
+	KeepFiringSince time.Time     `json:"keepFiringSince,omitzero"`
+	Value           string        `json:"value"`
+
+	Fingerprint alertd.Fingerprint `json:"fingerprint"`
+	Rule        string             `json:"rule"`  // Rule.ID
+	Phase       alertd.State       `json:"phase"` // pending, firing or recovering: alertd's words
+	Severity    alertd.Severity    `json:"severity"`
+	Service     string             `json:"service"`
+	Summary     string             `json:"summary"`
+	FiredAt     time.Time          `json:"firedAt,omitzero"`
+	RunbookURL  string             `json:"runbookURL"`
+	TraceURL    string             `json:"traceURL"`
+	TraceID     string             `json:"traceID"`
+}
+
+func alertOf(a *alertd.Alert) Alert {
+	out := Alert{
+		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
+		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
+		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
+		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID,
+	}
+	if a.State == alertd.Recovering {
+		out.State, out.KeepFiringSince = string(alertd.Firing), a.GoneAt
+	}
+	return out
+}
+
+// alerts shows those that are active. As in Prometheus, what is over is not in the list: history has it.
+func (a *api) alerts(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	all, err := a.o.State.Alerts(r.Context())
+	if err != nil {
+		return err
+	}
+	shown := []Alert{}
+	for i := range all {
+		if all[i].State == alertd.Pending || all[i].State.Active() {
+			shown = append(shown, alertOf(&all[i]))
+		}
+	}
+	return success(w, map[string]any{"alerts": shown})
+}
+
+// queue shows what waits, and until when.
+func (a *api) queue(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	held, err := a.o.State.Held(r.Context())
+	if err != nil {
+		return err
+	}
+	return success(w, map[string]any{"held": nonNil(held)})
+}
+
+// history shows transitions, newest first.
+func (a *api) history(w http.ResponseWriter, r *http.Request) error {
+	f, err := a.filter(r, transitionStates)
+	if err != nil {
+		return err
+	}
+	if a.o.History == nil {
+		return errNoHistory
+	}
+	page, err := a.o.History.Transitions(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	page.Transitions = nonNil(page.Transitions)
+	return success(w, page)
+}
+
+// notifications shows what was planned and what became of it, newest first.
+func (a *api) notifications(w http.ResponseWriter, r *http.Request) error {
+	f, err := a.filter(r, notificationStates)
+	if err != nil {
+		return err
+	}
+	if a.o.History == nil {
+		return errNoHistory
+	}
+	// One more than asked for tells whether there is a next page.
+	limit := f.Limit
+	f.Limit = min(limit+1, history.MaxLimit)
+	rows, err := a.o.History.Notifications(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	next := ""
+	if len(rows) > limit || len(rows) == history.MaxLimit {
+		rows = rows[:min(limit, len(rows))]
+		next = rows[len(rows)-1].Cursor
+	}
+	return success(w, map[string]any{"notifications": nonNil(rows), "next": next})
+}
+
+var errNoHistory = unavailable("there is no history; alertd's log says why, /health/ready whether it is back")
+
+// deadLetters shows messages that could not be decoded, newest first.
+func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) error {
+	p, err := parameters(r, "limit")
+	if err != nil {
+		return err
+	}
+	limit, err := limitOf(p["limit"])
+	if err != nil {
+		return err
+	}
+	if a.o.DeadLetters == nil {
+		return unavailable("dead letters cannot be read here; alertd's log has each of them")
+	}
+	letters, err := a.o.DeadLetters(r.Context(), limit)
+	if err != nil {
+		return err
+	}
+	return success(w, map[string]any{"dead_letters": nonNil(letters)})
+}
+
+func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	if a.o.Rules == nil {
+		return unavailable("rules cannot be listed here; look at the files in --rules")
+	}
+	rules, err := a.o.Rules(r.Context())
+	if err != nil {
+		return err
+	}
+	return success(w, rules)
+}
+
+func (a *api) status(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parameters(r); err != nil {
+		return err
+	}
+	var st Status
+	if a.o.Status != nil {
+		st = a.o.Status(r.Context())
+	}
+	st.Version, st.ExternalURL = a.o.Version, a.o.ExternalURL
+	if a.o.History != nil {
+		seq, err := a.o.History.LastSeq(r.Context())
+		if err != nil {
+			return err
+		}
+		st.HistorySeq = seq
+	}
+	return success(w, st)
+}
+
+// reload asks for the files to be read again. Where one is bad, nothing changes, and the answer says which.
+func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Reload == nil {
+		return unavailable("this alertd cannot reload; restart it")
+	}
+	if err := a.o.Reload(r.Context()); err != nil {
+		if r.Context().Err() != nil {
+			return err
+		}
+		return &Error{http.StatusInternalServerError, "bad_config", "nothing was changed: " + err.Error()}
+	}
+	return success(w, struct{}{})
+}
+
+// unknown answers what no route fits, in the envelope that clients of /api read.
+func (a *api) unknown(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: everything under /api/v1 is read-only"}
+	}
+	return &Error{
+		http.StatusNotFound, "not_found",
+		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/rules and /api/v1/status",
+	}
+}
+
+// nonNil makes an empty list "[]" in JSON, never null.
+func nonNil[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
