@@ -1,0 +1,239 @@
+// Package console writes notifications for a person at a terminal: what is wrong, what to do next, where to
+// read on. It is the destination when no receiver is configured.
+package console
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"alertd"
+	"alertd/notifier"
+)
+
+const (
+	width   = 80
+	gutter  = 12 // of the labels on the left
+	details = 5  // alerts that are told at length
+	lines   = 20 // alerts that are told in a line
+)
+
+// Sender writes to one writer, one notification at a time. It is safe for concurrent use.
+type Sender struct {
+	mu    sync.Mutex
+	w     io.Writer
+	color bool
+}
+
+// New returns a sender that writes to w, with ANSI colours where color says so ([IsTerminal] knows).
+func New(w io.Writer, color bool) *Sender { return &Sender{w: w, color: color} }
+
+// IsTerminal reports whether w is a terminal, where colours may be used.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Send writes the notification. There is no reference. A write that fails is tried again: the class is network
+// where nothing was written, else the outcome is unknown.
+func (s *Sender) Send(_ context.Context, n alertd.Notification) (string, error) {
+	text := s.render(&n)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	written, err := io.WriteString(s.w, text)
+	if err == nil {
+		return "", nil
+	}
+	de := &alertd.DeliveryError{Outcome: alertd.Retry, Class: alertd.FailureNetwork, Err: fmt.Errorf("console: %w", err)}
+	if written > 0 {
+		de.Outcome, de.Class = alertd.Unknown, alertd.FailureServer
+	}
+	return "", de
+}
+
+// page collects lines of text.
+type page struct {
+	strings.Builder
+	color bool
+}
+
+func (s *Sender) render(n *alertd.Notification) string {
+	p := &page{color: s.color}
+	firing, resolved := notifier.Split(n)
+	p.title(n, len(firing) > 0)
+	p.body(n, firing, resolved)
+	p.WriteString("\n")
+	return p.String()
+}
+
+// title is one line: the coloured word, the rest, and the time at the right edge.
+func (p *page) title(n *alertd.Notification, firing bool) {
+	clock := n.PlannedAt.UTC().Format("15:04:05 UTC")
+	title := notifier.Line(notifier.Title(n), width-len(clock)-2)
+	pad := strings.Repeat(" ", max(width-utf8.RuneCountInString(title)-len(clock), 2))
+	p.WriteString(p.paint("2", strings.Repeat("─", width)) + "\n")
+	p.WriteString(p.paint(paintOf(n.Severity(), firing), title) + pad + p.paint("2", clock) + "\n")
+}
+
+// body tells the most urgent alerts at length and the others in a line each.
+func (p *page) body(n *alertd.Notification, firing, resolved []alertd.Notified) {
+	if n.Reason != "" && n.Reason != alertd.ReasonFirst && n.Status() == "firing" && !n.Digest {
+		p.field("Reason", "Reason", notifier.Line(string(n.Reason), width-gutter))
+	}
+	if len(n.Alerts)+n.Truncated == 1 { // the title has its name already
+		p.alert(n, &n.Alerts[0])
+		return
+	}
+	for i := range firing[:min(details, len(firing))] {
+		a := &firing[i]
+		word := notifier.Word(a.Severity(), true)
+		p.field(p.paint(paintOf(a.Severity(), true), word), word, heading(a, width-gutter))
+		p.alert(n, a)
+		p.WriteString("\n")
+	}
+	left := n.Truncated
+	left += p.list("Also", n, firing[min(details, len(firing)):])
+	left += p.list("Resolved", n, resolved)
+	if left > 0 {
+		p.field("", "", fmt.Sprintf("and %d more: alertd alerts", left))
+	}
+}
+
+// alert tells one alert at length, without its name.
+func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
+	if s := notifier.Line(a.Summary(), 400); s != "" && s != a.Name() {
+		p.wrapped("", s)
+	}
+	p.wrapped("Value", notifier.Value(a.Value)+", "+history(n, a))
+	if a.State.Active() {
+		if s := notifier.Line(notifier.NextStep(&a.Alert), 400); s != "" {
+			p.wrapped("Do next", s)
+		}
+	}
+	if u := notifier.Runbook(&a.Alert); u != "" {
+		p.field("Runbook", "Runbook", u)
+	}
+	switch link, id := notifier.Trace(&a.Alert); {
+	case link != "":
+		p.field("Trace", "Trace", link)
+	case id != "":
+		p.field("Trace", "Trace", id+" ("+notifier.WhyNoTrace(&a.Alert)+")")
+	}
+}
+
+// history is an alert's life in a few words: "firing since 12:00:05 UTC (4m)".
+func history(n *alertd.Notification, a *alertd.Notified) string {
+	began := notifier.Began(&a.Alert)
+	if !a.State.Active() {
+		s := "resolved at " + notifier.Clock(notifier.Ended(&a.Alert), n.PlannedAt)
+		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
+			s += " after " + took
+		}
+		return s
+	}
+	s := "firing since " + notifier.Clock(began, n.PlannedAt)
+	if ago := notifier.Ago(began, n.PlannedAt); ago != "" {
+		s += " (" + ago + ")"
+	}
+	if held := notifier.Held(a, n.PlannedAt); held != "" {
+		s += ", held for " + held
+	}
+	return s
+}
+
+// heading is an alert's name and service.
+func heading(a *alertd.Notified, limit int) string {
+	s := notifier.Name(&a.Alert)
+	if service := a.Service(); service != "" {
+		s += " · " + service
+	}
+	return notifier.Line(s, limit)
+}
+
+// list tells alerts in a line each, the label on the left of the first one, and returns how many it left out.
+func (p *page) list(label string, n *alertd.Notification, as []alertd.Notified) int {
+	for i := range as[:min(lines, len(as))] {
+		tail := ", " + brief(n, &as[i])
+		p.field(label, label, heading(&as[i], width-gutter-utf8.RuneCountInString(tail))+tail)
+		label = ""
+	}
+	return max(len(as)-lines, 0)
+}
+
+func brief(n *alertd.Notification, a *alertd.Notified) string {
+	if a.State.Active() {
+		return "for " + notifier.Ago(notifier.Began(&a.Alert), n.PlannedAt)
+	}
+	return "lasted " + notifier.Ago(notifier.Began(&a.Alert), notifier.Ended(&a.Alert))
+}
+
+// field writes one line: a label of which plain is what is seen, and a text.
+func (p *page) field(label, plain, text string) {
+	if label == plain {
+		label = p.paint("2", label)
+	}
+	pad := max(gutter-2-utf8.RuneCountInString(plain), 1)
+	p.WriteString("  " + label + strings.Repeat(" ", pad) + text + "\n")
+}
+
+// wrapped writes a text over as many lines as it needs.
+func (p *page) wrapped(label, text string) {
+	var line string
+	for word := range chunks(text, width-gutter) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width-gutter {
+			p.field(label, label, line)
+			label, line = "", ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	if line != "" {
+		p.field(label, label, line)
+	}
+}
+
+// chunks yields the words of text, those that are too long for a line in parts.
+func chunks(text string, limit int) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for word := range strings.FieldsSeq(text) {
+			for part := range slices.Chunk([]rune(word), limit) {
+				if !yield(string(part)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// paint wraps text in an ANSI attribute.
+func (p *page) paint(attribute, text string) string {
+	if !p.color || text == "" {
+		return text
+	}
+	return "\x1b[" + attribute + "m" + text + "\x1b[0m"
+}
+
+func paintOf(s alertd.Severity, firing bool) string {
+	switch {
+	case !firing:
+		return "1;32" // bold green
+	case s == alertd.Critical:
+		return "1;31" // bold red
+	case s == alertd.Warning:
+		return "1;33" // bold yellow
+	default:
+		return "1;34" // bold blue
+	}
+}
