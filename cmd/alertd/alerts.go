@@ -20,7 +20,8 @@ type alertsCmd struct {
 type activeAlert struct {
 	Labels      alertd.Labels `json:"labels"`
 	Annotations alertd.Labels `json:"annotations"`
-	State       string        `json:"state"`
+	State       string        `json:"state"` // pending or firing
+	Phase       string        `json:"phase"` // the same in more words
 	ActiveAt    time.Time     `json:"activeAt"`
 	Value       string        `json:"value"`
 }
@@ -52,7 +53,7 @@ func (c *alertsCmd) Run(ctx context.Context, std streams) error {
 	t := table{head: []string{local.head("SINCE"), "SEVERITY", "ALERT", "SERVICE", "STATE", "VALUE", "SUMMARY"}}
 	for _, a := range alerts {
 		told := alertd.Alert{Labels: a.Labels, Annotations: a.Annotations}
-		t.add(local.show(a.ActiveAt), string(told.Severity()), told.Name(), told.Service(), a.State, shortValue(a.Value), told.Summary())
+		t.add(local.show(a.ActiveAt), string(told.Severity()), told.Name(), told.Service(), cmp.Or(a.Phase, a.State), shortValue(a.Value), told.Summary())
 	}
 	return t.write(std.out)
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/prometheus/common/model"
 
 	"alertd"
+	"alertd/history"
 )
 
 // historyPage is how many transitions one question asks for: the daemon's own bound.
-const historyPage = 1000
+const historyPage = history.MaxLimit
 
 type historyCmd struct {
 	daemonFlags

@@ -1,0 +1,316 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"alertd/e2e"
+)
+
+// closedNow is the hours of a calendar that is closed today, tomorrow and the day after.
+func closedNow() string {
+	return strings.ToLower(time.Now().UTC().AddDate(0, 0, 3).Weekday().String()[:3]) + " 09:00-10:00"
+}
+
+// shop is a policy that pages a webhook.
+var shop = map[string]string{
+	"shop.yaml": `
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - alert: Broken
+        expr: broken == 1
+        labels: {severity: critical}
+        annotations:
+          summary: '{{ $labels.service }} is broken'
+          runbook_url: 'https://runbooks.example/broken'
+          next_step: Repair it.
+      - alert: Slow
+        expr: slow > 5
+        labels: {severity: warning}
+        annotations:
+          summary: '{{ $labels.service }} takes {{ $value }} s'
+      - alert: DeploymentCompleted
+        on: event
+        type: deployment.completed
+        keep_firing_for: 1h
+        labels: {severity: info}
+        annotations:
+          summary: '{{ $labels.service }} was deployed'
+`,
+	"routing.yaml": `
+calendars:
+  office: {time_zone: UTC, hours: ['` + closedNow() + `']}
+route:
+  receiver: hook
+  group_by: [alertname, service]
+  group_wait: 0s
+  group_interval: 1s
+  repeat_interval: 4h
+  deliver: immediate
+  routes:
+    - matchers: ['severity="warning"']
+      deliver: business_hours
+      calendar: office
+    - matchers: ['severity="info"']
+      deliver: dashboard
+receivers:
+  - name: hook
+    webhook_configs:
+      - url: '{{sink}}'
+`,
+}
+
+func TestCriticalPagesAndCloses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	began := time.Now()
+	w.publish("alertd.metrics.api", metricBody("broken", "api", 1),
+		"Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	fired := w.page("Broken", "api", "firing")
+	if took := fired.At.Sub(began); took > 5*time.Second {
+		t.Errorf("the page took %s", took)
+	}
+	for _, want := range []string{"api is broken", "https://runbooks.example/broken", "Repair it.", "0af7651916cd43dd8448eb211c80319c"} {
+		if !strings.Contains(fired.Body, want) {
+			t.Errorf("the page does not hold %q: %s", want, fired.Body)
+		}
+	}
+	if fired.Version != "4" || fired.Receiver != "hook" || fired.Status != "firing" {
+		t.Errorf("not a body of version 4: %s", fired.Body)
+	}
+	if got := w.alertd("alerts"); !strings.Contains(got, "Broken") {
+		t.Errorf("alertd alerts: %s", got)
+	}
+
+	// Told once, however often it is true.
+	for range 5 {
+		w.metric("broken", "api", 1)
+	}
+	w.metric("broken", "api", 0)
+	resolved := w.page("Broken", "api", "resolved")
+	if resolved.GroupKey != fired.GroupKey || resolved.ID == fired.ID {
+		t.Errorf("resolved as %s in %s, fired as %s in %s", resolved.ID, resolved.GroupKey, fired.ID, fired.GroupKey)
+	}
+	w.stop() // drains: nothing comes after
+	if pages, wrong := w.sink.Pages(); len(pages) != 2 || len(wrong) != 0 {
+		t.Errorf("%d pages instead of 2: %+v %v", len(pages), pages, wrong)
+	}
+
+	// A restart remembers, and does not say it again.
+	w.start()
+	got := w.history(reached("resolved"), "--alert", "Broken", "--service", "api")
+	if len(got) != 2 || got[0].To != "resolved" || got[1].To != "firing" {
+		t.Fatalf("history: %+v", got)
+	}
+	f := got[1]
+	if f.Alert != "Broken" || f.Severity != "critical" || f.Service != "api" || f.Labels["alertname"] != "Broken" || f.Rule == "" ||
+		f.From != "inactive" || f.Value != 1.0 || f.RunbookURL != "https://runbooks.example/broken" || f.Reason == "" || f.Time.IsZero() {
+		t.Errorf("transition: %+v", f)
+	}
+	if pages, _ := w.sink.Pages(); len(pages) != 2 {
+		t.Errorf("the restart said something again: %+v", pages[2:])
+	}
+}
+
+func TestWarningWaitsForBusinessHours(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	w.metric("slow", "api", 6)
+	var queue []struct {
+		Alert    struct{ Labels map[string]string }
+		Reason   string
+		Calendar string
+		Until    time.Time
+	}
+	w.eventually(func() error {
+		if err := json.Unmarshal([]byte(w.alertd("queue", "-o", "json")), &queue); err != nil {
+			return err
+		}
+		if len(queue) != 1 {
+			return fmt.Errorf("the queue has %d items", len(queue))
+		}
+		return nil
+	})
+	h := queue[0]
+	opens := time.Now().UTC().AddDate(0, 0, 3).Truncate(24 * time.Hour).Add(9 * time.Hour)
+	if h.Alert.Labels["alertname"] != "Slow" || h.Reason != "held" || h.Calendar != "office" || !h.Until.Equal(opens) {
+		t.Errorf("held: %+v, want until %s", h, opens)
+	}
+	if got := w.alertd("queue"); !strings.Contains(got, "held by office") {
+		t.Errorf("alertd queue: %s", got)
+	}
+
+	// It resolves before anybody was told: nobody is told that either. The critical one after it proves the wait.
+	w.metric("slow", "api", 1)
+	w.history(reached("resolved"), "--alert", "Slow")
+	w.metric("broken", "api", 1)
+	w.page("Broken", "api", "firing")
+	w.noPage("Slow", "api", "firing")
+	w.noPage("Slow", "api", "resolved")
+}
+
+func TestInfoStaysOnRecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	w.alertd("publish", "event", "deployment.completed", "--service", "api", "-m", "v1.2.3 is live")
+	got := w.history(reached("firing"), "--severity", "info")
+	if got[0].Alert != "DeploymentCompleted" || got[0].Service != "api" {
+		t.Errorf("history: %+v", got)
+	}
+	w.metric("broken", "api", 1)
+	w.page("Broken", "api", "firing")
+	w.noPage("DeploymentCompleted", "api", "firing")
+}
+
+func TestBadMessagesDoNotStopTheReader(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	for _, bad := range []string{`{"name":"broken"`, ``, `[]]`, "\x00\xff", `{"name":"broken","value":"much"}`} {
+		w.publish("alertd.metrics.api", bad)
+	}
+	w.metric("broken", "api", 1)
+	w.page("Broken", "api", "firing")
+	w.eventually(func() error {
+		metrics := w.get("/metrics")
+		for line := range strings.Lines(metrics) {
+			if strings.HasPrefix(line, "alertd_") && strings.Contains(line, "dead_letters") {
+				var n float64
+				if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &n); err == nil && n >= 4 {
+					return nil
+				}
+			}
+		}
+		return fmt.Errorf("no metric counts the dead letters:\n%s", metrics)
+	})
+}
+
+func TestReload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	w.metric("broken", "api", 1)
+	w.page("Broken", "api", "firing")
+
+	// A bad file changes nothing, and is named.
+	w.write("shop.yaml", "groups:\n  - name: shop\n    rules:\n      - alert: Broken\n        expr: broken ==\n")
+	if err := w.daemon.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		if !strings.Contains(w.daemon.Log(), "shop.yaml:5:") {
+			return fmt.Errorf("the log does not name the bad line")
+		}
+		return nil
+	})
+	if out, err := w.try("check", "--rules", w.opts.Rules); err == nil || !strings.Contains(err.Error()+out, "shop.yaml:5:") {
+		t.Errorf("alertd check: %v\n%s", err, out)
+	}
+	w.metric("broken", "web", 1)
+	w.page("Broken", "web", "firing")
+
+	// A good one counts at once; what was announced is closed though its rule has another limit now.
+	w.write("shop.yaml", strings.ReplaceAll(shop["shop.yaml"], "broken == 1", "broken == 2"))
+	if err := w.daemon.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	w.page("Broken", "web", "resolved")
+	w.metric("broken", "cart", 2)
+	w.page("Broken", "cart", "firing")
+	w.page("Broken", "api", "resolved")
+}
+
+func TestTransientFailureIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	failures := 2
+	w.sink.Answer = func(e2e.Page) int { // one notification, so one goroutine at a time
+		if failures--; failures >= 0 {
+			return http.StatusServiceUnavailable
+		}
+		return http.StatusOK
+	}
+	w.metric("broken", "api", 1)
+	w.eventually(func() error {
+		pages, _ := w.sink.Pages()
+		if len(pages) < 3 {
+			return fmt.Errorf("%d attempts", len(pages))
+		}
+		if pages[0].ID != pages[2].ID || pages[0].Body != pages[2].Body {
+			return fmt.Errorf("the attempts differ: %+v", pages)
+		}
+		return nil
+	})
+}
+
+func TestOtherNATS(t *testing.T) {
+	t.Parallel()
+	url := startNATS(t)
+	w := newWorld(t, shop, func(o *e2e.Options) { o.NATS = url })
+	if w.daemon.NATS != url {
+		t.Errorf("ready with nats=%s, want %s", w.daemon.NATS, url)
+	}
+	w.alertd("publish", "metric", "broken", "1", "--service", "api")
+	w.page("Broken", "api", "firing")
+}
+
+func TestCorePublishCountsToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	if err := w.nc.Publish("alertd.metrics.api", []byte(metricBody("broken", "api", 1))); err != nil {
+		t.Fatal(err)
+	}
+	w.page("Broken", "api", "firing")
+}
+
+func TestOwnHealth(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, shop)
+	var body struct {
+		Status string `json:"status"`
+		Checks map[string]struct {
+			Status    string   `json:"status"`
+			LatencyMS *float64 `json:"latency_ms"`
+		} `json:"checks"`
+		Timestamp time.Time `json:"timestamp"`
+	}
+	for _, path := range []string{"/health/live", "/health/ready"} {
+		if err := json.Unmarshal([]byte(w.get(path)), &body); err != nil {
+			t.Fatal(err)
+		}
+		if body.Status != "healthy" || time.Since(body.Timestamp).Abs() > time.Minute {
+			t.Errorf("%s: %+v", path, body)
+		}
+	}
+	for _, name := range []string{"nats", "journal", "history", "notifier", "rules"} {
+		if c, ok := body.Checks[name]; !ok || c.Status != "healthy" {
+			t.Errorf("check %s: %+v", name, body.Checks)
+		}
+	}
+	w.metric("broken", "api", 1)
+	w.page("Broken", "api", "firing")
+	if page := w.get("/"); !strings.Contains(page, "Broken") {
+		t.Errorf("the dashboard does not show the alert: %s", page)
+	}
+}
+
+// get is the body of a page of the daemon that answers 200.
+func (w *world) get(path string) string {
+	w.t.Helper()
+	resp, err := http.Get(w.daemon.URL + path)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.t.Fatalf("%s: %s, %v\n%s", path, resp.Status, err, body)
+	}
+	return string(body)
+}
