@@ -287,7 +287,7 @@ func startNATS(t *testing.T) string {
 	return s.ClientURL()
 }
 
-// firing reports whether a state was reached.
+// reached reports whether a change into this state is among them.
 func reached(to string) func([]transition) bool {
 	return func(ts []transition) bool {
 		for _, t := range ts {
@@ -297,13 +297,4 @@ func reached(to string) func([]transition) bool {
 		}
 		return false
 	}
-}
-
-func readFile(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

@@ -21,7 +21,7 @@ const answerTimeout = 30 * time.Second
 
 // daemonFlags find the daemon. Commands that ask it something embed them.
 type daemonFlags struct {
-	URL string `name:"url" env:"ALERTD_URL" default:"http://127.0.0.1:9093" help:"Where the daemon answers." placeholder:"URL"`
+	URL string `name:"url" env:"ALERTD_URL" default:"http://127.0.0.1:9093" help:"Where the daemon answers. Default: ${default}." placeholder:"URL"`
 }
 
 // outputFlags choose between text for people and JSON for programs.

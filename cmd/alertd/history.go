@@ -20,12 +20,12 @@ const historyPage = history.MaxLimit
 type historyCmd struct {
 	daemonFlags
 	outputFlags
-	Since    string `default:"24h" help:"From when on: an age (90m, 24h, 7d) or a time (2026-01-15T10:30:00Z)." placeholder:"WHEN"`
+	Since    string `default:"24h" help:"From when on: an age (90m, 24h, 7d) or a time (2026-01-15T10:30:00Z). Default: 24h." placeholder:"WHEN"`
 	Until    string `help:"Until when: an age or a time. Default: now." placeholder:"WHEN"`
-	Severity string `help:"Only this severity: critical, warning, info."`
-	Service  string `help:"Only this service."`
-	Rule     string `help:"Only this rule (its id: file:group:alert)."`
-	Alert    string `help:"Only alerts of this name."`
+	Severity string `help:"Only this severity: critical, warning, info." placeholder:"NAME"`
+	Service  string `help:"Only this service." placeholder:"NAME"`
+	Rule     string `help:"Only this rule, by its id: file:group:alert." placeholder:"ID"`
+	Alert    string `help:"Only alerts of this name." placeholder:"NAME"`
 	State    string `enum:",inactive,pending,firing,recovering,resolved" default:"" help:"Only changes into this state: pending, firing, recovering, resolved, inactive." placeholder:"STATE"`
 	Query    string `name:"query" short:"q" help:"Only where labels or annotations hold these words." placeholder:"TEXT"`
 	Limit    int    `default:"100" help:"At most so many, the latest."`

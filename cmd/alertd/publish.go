@@ -29,7 +29,7 @@ const ackTimeout = 5 * time.Second
 
 // publishCmd sends events with JetStream publishes, so that an exit code of 0 means that nothing is lost.
 type publishCmd struct {
-	NATS  string `name:"nats" env:"ALERTD_NATS" default:"nats://127.0.0.1:4222" help:"Where the NATS server is; may hold user:password@ or token@." placeholder:"URL"`
+	NATS  string `name:"nats" env:"ALERTD_NATS" default:"nats://127.0.0.1:4222" help:"Where the NATS server is; may hold user:password@ or token@. Default: ${default}." placeholder:"URL"`
 	Creds string `name:"nats-creds" type:"existingfile" help:"NATS credentials file (a user's JWT and seed)." placeholder:"FILE"`
 	NKey  string `name:"nats-nkey" type:"existingfile" help:"File with a user's nkey seed." placeholder:"FILE"`
 
