@@ -6,8 +6,11 @@ import (
 	"html/template"
 
 	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/text"
+	"github.com/yuin/goldmark/util"
 )
 
 // markdown renders CommonMark with tables. Raw HTML is dropped and links that run code are emptied: a runbook is
@@ -15,14 +18,32 @@ import (
 // between calls.
 var markdown = goldmark.New(
 	goldmark.WithExtensions(extension.Table, extension.Linkify),
-	goldmark.WithParserOptions(parser.WithAutoHeadingID()),
+	goldmark.WithParserOptions(
+		parser.WithAutoHeadingID(),
+		parser.WithASTTransformers(util.Prioritized(siblings{}, 100)),
+	),
 )
 
-// HTML renders the body of a runbook. The result is safe to put into a page whatever the file says.
+// HTML renders the body of a runbook. The result is safe to put into a page whatever the file says. A link to
+// another runbook's file, OTHER.md, becomes one to OTHER, which is where alertd serves it beside this one.
 func HTML(rb Runbook) (template.HTML, error) {
 	var out bytes.Buffer
 	if err := markdown.Convert([]byte(rb.Body), &out); err != nil {
 		return "", fmt.Errorf("%s: %w", rb.File, err)
 	}
 	return template.HTML(out.String()), nil //nolint:gosec // goldmark escapes; FuzzParse tries to prove it wrong
+}
+
+// siblings turns links between files, which work where the files are read, into links between pages.
+type siblings struct{}
+
+// Transform implements [parser.ASTTransformer].
+func (siblings) Transform(doc *ast.Document, _ text.Reader, _ parser.Context) {
+	_ = ast.Walk(doc, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the function returns no error
+		link, ok := n.(*ast.Link)
+		if ok && entering && !bytes.ContainsAny(link.Destination, "/:") {
+			link.Destination = bytes.TrimSuffix(link.Destination, []byte(".md"))
+		}
+		return ast.WalkContinue, nil
+	})
 }

@@ -141,6 +141,15 @@ func TestHTMLIsSafe(t *testing.T) {
 		}
 	}
 	out, err := runbooks.HTML(runbooks.Runbook{Body: "## Do\n\n1. `df -h`\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"})
+	for src, want := range map[string]string{
+		"[b](B.md)":                     `href="B"`,
+		"[b](https://example.com/B.md)": `href="https://example.com/B.md"`,
+		"[b](../docs/B.md)":             `href="../docs/B.md"`,
+	} {
+		if out, err := runbooks.HTML(runbooks.Runbook{Body: src}); err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("%s became %s (%v), want %s", src, out, err, want)
+		}
+	}
 	for _, want := range []string{`<h2 id="do">Do</h2>`, "<ol>", "<code>df -h</code>", "<td>1</td>"} {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("lacks %s: %s (%v)", want, out, err)
@@ -181,7 +190,7 @@ func TestShipped(t *testing.T) {
 			t.Errorf("%s has %d words: too long for 3 a.m.", rb.File, words)
 		}
 		for _, link := range links(rb.Body) {
-			if _, ok := ix.Find(link); !ok && !strings.HasPrefix(link, "https://") {
+			if _, ok := ix.Find(strings.TrimSuffix(link, ".md")); !ok && !strings.HasPrefix(link, "https://") {
 				t.Errorf("%s links to %q, which is no runbook", rb.File, link)
 			}
 		}
