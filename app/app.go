@@ -1,0 +1,408 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"alertd"
+	"alertd/config"
+	"alertd/healthpoll"
+	"alertd/history"
+	"alertd/ingest"
+	"alertd/journal"
+	"alertd/natsbus"
+	"alertd/notifier"
+	"alertd/rules"
+)
+
+// Options say where the daemon finds what it needs and where it listens.
+type Options struct {
+	Config     config.Config
+	Rules      fs.FS  // rule files, routing.yaml, health.yaml
+	Data       string // folder of the embedded NATS and of the history; created if need be
+	Listen     string // HTTP, HOST:PORT; port 0 is any free one
+	NATS       string // URL of an existing NATS; "" embeds one
+	NATSListen string // embedded: HOST:PORT for publishers
+
+	Node    string    // this node's name in the journal; "" is the host's name
+	Console io.Writer // where pages go when no receiver is configured; nil is standard output
+	Version string
+	Log     *slog.Logger // nil logs nothing
+}
+
+// App is the daemon. Build it with [New], let it work with [App.Run], and end it with [App.Close].
+type App struct {
+	o        Options
+	log      *slog.Logger
+	node     string
+	external string
+
+	bus         *natsbus.Bus
+	history     *history.Store
+	journal     *journal.NATS
+	deadLetters *ingest.DeadLetters
+	listener    net.Listener
+	metrics     *metrics
+	outbox      *notifier.Outbox
+	poller      *healthpoll.Poller
+
+	queries  chan func(*leader)
+	reloads  chan *policy
+	answers  chan alertd.Attempt
+	reloadMu sync.Mutex // one reload at a time
+	current  atomic.Pointer[policy]
+
+	startedAt    time.Time
+	leading      atomic.Bool
+	journalState state
+	historyState state
+	eventsState  state
+	ruleErrors   ruleErrors
+
+	cleanups []cleanup
+}
+
+type cleanup struct {
+	name string
+	stop func(context.Context) error
+}
+
+// New checks the configuration, opens everything and binds the listeners; nothing is evaluated or sent before Run.
+// If it fails, what it had opened is closed again.
+func New(ctx context.Context, o Options) (_ *App, err error) {
+	a := &App{
+		o: o, log: o.Log, node: o.Node, queries: make(chan func(*leader)), reloads: make(chan *policy),
+		answers: make(chan alertd.Attempt, 64), startedAt: clock(),
+	}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.node == "" {
+		a.node, _ = os.Hostname()
+	}
+	if a.o.Console == nil {
+		a.o.Console = os.Stdout
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	a.metrics = newMetrics(a)
+
+	if err := os.MkdirAll(o.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if a.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("HTTP: %w\n  hint: choose another address with --listen", err)
+	}
+	a.onClose("http listener", func(context.Context) error { return ignoreClosed(a.listener.Close()) })
+	a.external = o.Config.ExternalURL
+	if a.external == "" {
+		a.external = "http://" + a.listener.Addr().String()
+	}
+	p, err := a.loadPolicy()
+	if err != nil {
+		return nil, err
+	}
+	a.current.Store(p)
+	if err := a.openBus(ctx); err != nil {
+		return nil, err
+	}
+	if a.history, err = history.Open(ctx, filepath.Join(o.Data, "history.db")); err != nil {
+		return nil, err
+	}
+	a.onClose("history", func(context.Context) error { return a.history.Close() })
+	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log})
+	a.outbox.SetSenders(p.senders)
+	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log})
+	return a, nil
+}
+
+func (a *App) openBus(ctx context.Context) (err error) {
+	c := a.o.Config.NATS
+	bo := natsbus.Options{
+		URL: a.o.NATS, Listen: a.o.NATSListen, StoreDir: filepath.Join(a.o.Data, "nats"), CredsFile: c.CredsFile,
+		NKeyFile: c.NKeyFile, Token: c.Token.Reveal(), Name: "alertd " + a.node, Log: a.log,
+	}
+	if bo.URL == "" {
+		bo.URL = c.URL
+	}
+	if c.TLS != (config.TLS{}) {
+		bo.TLS = &natsbus.TLS{CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile}
+	}
+	if a.bus, err = natsbus.Open(ctx, bo); err != nil {
+		return err
+	}
+	a.onClose("nats", a.bus.Close)
+	limits := natsbus.Limits{EventsMaxAge: a.o.Config.Events.MaxAge, EventsMaxBytes: a.o.Config.Events.MaxBytes}
+	if err := a.bus.EnsureStreams(ctx, limits); err != nil {
+		return err
+	}
+	if a.deadLetters, err = ingest.EnsureDeadLetters(ctx, a.bus.JetStream()); err != nil {
+		return err
+	}
+	a.journal, err = journal.OpenNATS(ctx, a.bus.JetStream(), a.node, a.log)
+	return err
+}
+
+// HTTP is the address that the API and the dashboard are served at.
+func (a *App) HTTP() string { return a.listener.Addr().String() }
+
+// NATS is the URL that publishers use.
+func (a *App) NATS() string { return a.bus.URL() }
+
+// Run works until ctx ends, then drains, and returns nil; or until a part fails, and returns why. The first part
+// that ends stops the rest.
+func (a *App) Run(ctx context.Context) error {
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	start := func(name string, f func(context.Context) error) {
+		wg.Go(func() {
+			err := f(run)
+			if run.Err() == nil {
+				cancel(fmt.Errorf("%s stopped: %w", name, err))
+			}
+		})
+	}
+	server := &http.Server{
+		Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+	start("http", func(context.Context) error { return server.Serve(a.listener) })
+	start("history", a.project)
+	start("jobs", a.jobs)
+	start("healthpoll", a.poller.Run)
+	start("leader", a.lead)
+
+	<-run.Done()
+	down, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	err := server.Shutdown(down)
+	wg.Wait()
+	if cause := context.Cause(run); ctx.Err() == nil {
+		return errors.Join(cause, err)
+	}
+	return err
+}
+
+// Close ends what New has opened, the newest first. It is safe to call after Run has returned, or when Run never
+// was called.
+func (a *App) Close(ctx context.Context) (err error) {
+	for _, c := range slices.Backward(a.cleanups) {
+		if e := c.stop(ctx); e != nil {
+			err = errors.Join(err, fmt.Errorf("close %s: %w", c.name, e))
+		}
+	}
+	a.cleanups = nil
+	return err
+}
+
+func (a *App) onClose(name string, stop func(context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, stop})
+}
+
+// Reload reads the files again. A bad file changes nothing: the error says what is wrong, and the old policy goes
+// on.
+func (a *App) Reload(ctx context.Context) error {
+	a.reloadMu.Lock()
+	defer a.reloadMu.Unlock()
+	p, err := a.loadPolicy()
+	a.metrics.reloaded(err == nil)
+	if err != nil {
+		a.log.Error("configuration not reloaded, the old one goes on", "error", err)
+		return err
+	}
+	a.current.Store(p)
+	for a.leading.Load() { // who does not lead finds it when it begins to
+		select {
+		case a.reloads <- p:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+			continue
+		}
+		break
+	}
+	a.poller.SetTargets(p.health)
+	a.log.Info("configuration reloaded", "version", p.engine.Version)
+	return nil
+}
+
+// lead becomes the leader, leads, and stands by again when another node has taken over. It ends with ctx, after
+// what is on its way has been answered or given up.
+func (a *App) lead(ctx context.Context) error {
+	for {
+		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), a.node, leaseTTL)
+		if err != nil {
+			if ctx.Err() != nil {
+				return a.drain(nil)
+			}
+			return err
+		}
+		l, err := a.reign(ctx, lease)
+		a.leading.Store(false)
+		switch {
+		case ctx.Err() != nil:
+			err := a.drain(l)
+			return errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
+		case errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrUnknown), errors.Is(err, errLeaseLost):
+			a.log.Warn("not the leader any more, standing by", "error", err)
+			_ = lease.Release(ctx) // it may be somebody else's: then there is nothing to release
+		default:
+			return err
+		}
+	}
+}
+
+const leaseTTL = 3 * time.Second
+
+var errLeaseLost = errors.New("the lease is lost")
+
+// reign folds the journal and runs the loop until it ends.
+func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) {
+	p := a.current.Load()
+	l := &leader{
+		App: a, policy: p, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
+		arrivals: make(chan []arrival, 4), services: services{},
+	}
+	if err := l.fold(ctx); err != nil {
+		return l, err
+	}
+	now := clock()
+	l.lastEvent, l.selfDue, l.committedAt = now, now, now
+	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external}, now)
+	// The first commit of an epoch fences whoever led before.
+	l.entries = l.machine.Step(now, engineInput(p))
+	if err := l.remember(ctx, now, l.checkpoint); err != nil {
+		return l, err
+	}
+	l.entries = nil
+	run, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() {
+		if err := l.listen(run); err != nil && run.Err() == nil {
+			cancel(fmt.Errorf("events: %w", err))
+		}
+	})
+	wg.Go(func() {
+		select {
+		case <-lease.Lost():
+			cancel(errLeaseLost)
+		case <-run.Done():
+		}
+	})
+	a.leading.Store(true)
+	a.log.Info("ready", "http", a.HTTP(), "nats", a.NATS(), "version", a.o.Version, "node", a.node, "epoch", l.epoch)
+	return l, l.run(run)
+}
+
+// drain lets the senders finish, remembers what they answered, and saves the state.
+func (a *App) drain(l *leader) error {
+	const grace = 8 * time.Second
+	ctx, stop := context.WithTimeout(context.Background(), grace)
+	defer stop()
+	closed := make(chan error, 1)
+	go func() { closed <- a.outbox.Close(ctx) }()
+	var answers []alertd.Attempt
+	for open := true; open; {
+		select {
+		case at := <-a.answers:
+			answers = append(answers, at)
+		case err := <-closed:
+			if err != nil {
+				a.log.Warn("senders did not finish, what they had is sent again at the next start", "error", err)
+			}
+			open = false
+		}
+	}
+	for len(a.answers) > 0 {
+		answers = append(answers, <-a.answers)
+	}
+	if l == nil || l.machine == nil || l.evaluator == nil {
+		return nil
+	}
+	return l.last(ctx, answers)
+}
+
+// project keeps the history up with the journal.
+func (a *App) project(ctx context.Context) error {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		seq, err := a.history.LastSeq(ctx)
+		if err == nil {
+			err = a.journal.Follow(ctx, seq+1, func(rs []journal.Record) error {
+				out := make([]history.Record, len(rs))
+				for i, r := range rs {
+					out[i] = history.Record(r)
+				}
+				if err := a.history.Apply(ctx, out); err != nil {
+					return err
+				}
+				a.historyState.ok()
+				wait = time.Second
+				return nil
+			})
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		a.historyState.failed(err)
+		a.log.Error("history is not written; it catches up from the journal", "error", err, "retry_in", wait)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
+// jobs runs what recurs by the calendar: the history forgets what is older than its retention, at night.
+func (a *App) jobs(ctx context.Context) error {
+	c := cron.New(cron.WithLocation(time.UTC))
+	if keep := a.o.Config.History.Retention; keep > 0 {
+		_, err := c.AddFunc("17 3 * * *", func() {
+			if err := a.history.Prune(ctx, clock().Add(-keep)); err != nil {
+				a.log.Error("history is not pruned", "error", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.Start()
+	<-ctx.Done()
+	<-c.Stop().Done()
+	return nil
+}
+
+// publish puts an event onto the EVENTS stream and waits until it is there.
+func (a *App) publish(ctx context.Context, subject string, payload []byte) error {
+	_, err := a.bus.JetStream().Publish(ctx, subject, payload)
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

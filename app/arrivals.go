@@ -1,0 +1,108 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"alertd"
+	"alertd/ingest"
+	"alertd/natsbus"
+)
+
+// listen reads EVENTS into arrivals until ctx ends. It begins far enough back to fill the window of the rules,
+// and never behind what is evaluated.
+func (l *leader) listen(ctx context.Context) error {
+	js := l.bus.JetStream()
+	first, last, err := ingest.Bounds(ctx, js, natsbus.EventsStream)
+	if err != nil {
+		return err
+	}
+	if l.folded > 0 && first > l.folded+1 {
+		l.lost(l.folded+1, first-1)
+	}
+	from, err := l.startOfWindow(ctx, js, first, last)
+	if err != nil {
+		return err
+	}
+	decoder := ingest.NewDecoder()
+	return ingest.Read(ctx, js, natsbus.EventsStream, from, ingest.ReadOptions{Log: l.log, OnGap: l.lost}, func(batch []ingest.Message) error {
+		for len(batch) > 0 {
+			n := min(len(batch), maxTurn)
+			select {
+			case l.arrivals <- l.decode(ctx, decoder, batch[:n]):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			batch = batch[n:]
+		}
+		return nil
+	})
+}
+
+// startOfWindow is where reading begins: the longest look-back of a rule before now, or the first event that is
+// not evaluated, whichever is earlier.
+func (l *leader) startOfWindow(ctx context.Context, js jetstream.JetStream, first, last uint64) (ingest.Start, error) {
+	window := clock().Add(-l.policy.rules.LookBack())
+	next := max(l.folded+1, first)
+	if next > last {
+		return ingest.Start{Time: window}, nil
+	}
+	stream, err := js.Stream(ctx, natsbus.EventsStream)
+	if err != nil {
+		return ingest.Start{}, fmt.Errorf("events: %w", err)
+	}
+	msg, err := stream.GetMsg(ctx, next)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return ingest.Start{Seq: next}, nil // it went to retention just now; the reader says so
+	case err != nil:
+		return ingest.Start{}, fmt.Errorf("events: %w", err)
+	case msg.Time.Before(window):
+		return ingest.Start{Seq: next}, nil
+	}
+	return ingest.Start{Time: window}, nil
+}
+
+// lost says aloud that events went to retention before they were evaluated.
+func (l *leader) lost(from, to uint64) {
+	l.metrics.lost.Add(float64(to - from + 1))
+	l.log.Error("events were lost to retention before they were evaluated", "from", from, "to", to, "count", to-from+1,
+		"fix", "raise events.max_age or events.max_bytes in the configuration")
+}
+
+// decode turns messages into arrivals. What cannot be decoded becomes a dead letter, and the rest goes on.
+func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.Message) []arrival {
+	out := make([]arrival, len(batch))
+	for i := range batch {
+		m := &batch[i]
+		a := &out[i]
+		a.seq, a.at = m.Seq, m.Time
+		a.health = strings.HasPrefix(m.Subject, natsbus.HealthPrefix)
+		problems := d.Decode(m.Subject, m.Header, m.Time, m.Data, &a.events)
+		if len(problems) == 0 || m.Seq <= l.folded {
+			continue
+		}
+		l.metrics.deadLetters.Add(float64(len(problems)))
+		const kept = 10 // of one message; the rest is counted
+		for _, p := range problems[:min(len(problems), kept)] {
+			dl := alertd.DeadLetter{
+				Seq: m.Seq, Subject: m.Subject, Time: m.Time, Reason: p.String(), Excerpt: alertd.ExcerptOf(m.Data),
+			}
+			l.log.Warn("event not understood", "subject", m.Subject, "seq", m.Seq, "reason", dl.Reason)
+			if err := l.deadLetters.Publish(ctx, dl); err != nil {
+				l.log.Error("dead letter not kept", "seq", m.Seq, "error", err)
+			}
+		}
+	}
+	return out
+}
+
+// own are alertd's samples about itself, as of now.
+func (l *leader) own(now time.Time) []alertd.Sample {
+	return []alertd.Sample{{Labels: lastReceived, T: now.UnixMilli(), V: float64(l.lastEvent.UnixMilli()) / 1000}}
+}

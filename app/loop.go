@@ -1,0 +1,414 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"alertd"
+	"alertd/engine"
+	"alertd/journal"
+	"alertd/notifier"
+	"alertd/rules"
+)
+
+const (
+	// maxCommit bounds the entries of one commit, in bytes of their JSON form.
+	maxCommit = 512<<10 - 4<<10 // a head comes with it
+	// checkpointEvery is how often the checkpoint is remembered when nothing is decided. After a crash, as much is
+	// read and evaluated again, which changes nothing.
+	checkpointEvery = 5 * time.Second
+	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little.
+	snapshotEvery = 2_000
+	// selfEvery is how often alertd's own samples go into the window.
+	selfEvery = 15 * time.Second
+	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
+	maxTurn = 2_000
+)
+
+// leader is the process while it leads: it decides and delivers. One goroutine, that of run, owns it.
+type leader struct {
+	*App
+	machine   *engine.Machine
+	evaluator *rules.Evaluator
+	policy    *policy
+	journal   journal.Log
+	outbox    *notifier.Outbox
+	epoch     uint64
+
+	arrivals chan []arrival
+	answers  chan alertd.Attempt
+
+	folded      uint64 // the checkpoint that fold found; does not change, so that the reader may look at it
+	checkpoint  uint64 // as the journal knows it
+	entries     []alertd.Entry
+	deciding    int // commits with decisions since the last snapshot
+	committedAt time.Time
+	selfDue     time.Time
+	outgoingDue time.Time
+	lastEvent   time.Time // when the newest event arrived, or when we began to listen
+	seq         uint64    // of the newest commit
+	services    services
+}
+
+// arrival is one message, decoded.
+type arrival struct {
+	seq    uint64
+	at     time.Time // when the stream received it
+	health bool      // it came on a health subject
+	events alertd.Events
+}
+
+// saved is what a snapshot holds: the engine's state, and up to which event it has been decided.
+type saved struct {
+	Checkpoint uint64          `json:"checkpoint"`
+	Engine     json.RawMessage `json:"engine"`
+}
+
+// fold rebuilds the state from the newest snapshot and the journal after it.
+func (l *leader) fold(ctx context.Context) error {
+	started := time.Now()
+	l.machine = engine.New()
+	from, state, err := l.journal.LoadSnapshot(ctx)
+	if err == nil && from > 0 {
+		var s saved
+		if err = json.Unmarshal(state, &s); err == nil {
+			var m *engine.Machine
+			if m, err = engine.Restore(s.Engine); err == nil {
+				l.machine, l.checkpoint, l.seq = m, s.Checkpoint, from
+			}
+		}
+	}
+	if err != nil {
+		l.log.Warn("snapshot not used, folding the whole journal", "error", err)
+		l.checkpoint, l.seq = 0, 0
+	}
+	commits := 0
+	err = l.journal.Replay(ctx, l.seq+1, func(seq uint64, c alertd.Commit) error {
+		for _, e := range c.Entries {
+			l.machine.Apply(e)
+		}
+		l.seq, l.checkpoint = seq, max(l.checkpoint, c.Checkpoint)
+		commits++
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("fold the journal: %w", err)
+	}
+	l.folded = l.checkpoint
+	l.machine.Resume()
+	l.log.Info("state folded", "snapshot", from, "commits", commits, "checkpoint", l.checkpoint,
+		"alerts", len(l.machine.Alerts()), "took", time.Since(started).Round(time.Millisecond))
+	return nil
+}
+
+// run is the loop. It returns journal.ErrFenced (wrapped) if another node leads, or the cause of ctx's end.
+func (l *leader) run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		var inputs []engine.Input
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case a := <-l.arrivals:
+			inputs = l.take(a, inputs)
+		case a := <-l.answers:
+			inputs = append(inputs, engine.Answered{Attempt: a})
+		case p := <-l.reloads:
+			inputs = append(inputs, l.adopt(p))
+		case q := <-l.queries:
+			q(l)
+			continue
+		case <-timer.C:
+		}
+		inputs = l.waiting(inputs)
+		if err := l.turn(ctx, inputs); err != nil {
+			return err
+		}
+		timer.Reset(time.Until(l.next()))
+	}
+}
+
+// waiting takes what else is there already: answers first, since a page may follow from them.
+func (l *leader) waiting(inputs []engine.Input) []engine.Input {
+	for range maxTurn {
+		select {
+		case a := <-l.answers:
+			inputs = append(inputs, engine.Answered{Attempt: a})
+			continue
+		default:
+		}
+		break
+	}
+	select {
+	case a := <-l.arrivals:
+		inputs = l.take(a, inputs)
+	default:
+	}
+	return inputs
+}
+
+// take gives messages to the rules. What they decide at once, about occurrences, is an input already.
+func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
+	now := clock()
+	for _, a := range batch {
+		if a.seq <= l.checkpoint && a.seq != 0 { // decided before: it only fills the window
+			l.evaluator.Warm(a.events.Samples)
+			continue
+		}
+		l.lastEvent = now
+		l.metrics.events.Inc()
+		l.metrics.samples.Add(float64(len(a.events.Samples)))
+		if a.health {
+			l.services.note(a.events.Samples)
+		}
+		if len(a.events.Samples) > 0 || len(a.events.Occurrences) == 0 {
+			l.evaluator.Append(now, a.seq, a.events.Samples)
+		}
+		if len(a.events.Occurrences) > 0 {
+			for _, v := range l.evaluator.Observe(now, a.seq, a.events.Occurrences) {
+				inputs = append(inputs, engine.Judged{Verdict: v})
+			}
+		}
+	}
+	return inputs
+}
+
+// turn decides, remembers, and only then speaks.
+func (l *leader) turn(ctx context.Context, inputs []engine.Input) error {
+	now := clock()
+	if !now.Before(l.selfDue) {
+		l.selfDue = now.Add(selfEvery)
+		l.evaluator.Append(now, 0, l.own(now))
+	}
+	for _, v := range l.evaluator.Run(now) {
+		if v.Err != "" {
+			l.evaluationFailed(v)
+		}
+		inputs = append(inputs, engine.Judged{Verdict: v})
+	}
+	for _, in := range inputs {
+		if err := l.step(ctx, now, in); err != nil {
+			return err
+		}
+	}
+	for {
+		due, ok := l.machine.Next()
+		if !ok || due.After(now) {
+			break
+		}
+		if err := l.step(ctx, now, nil); err != nil {
+			return err
+		}
+	}
+	if err := l.commit(ctx, now, true); err != nil {
+		return err
+	}
+	l.speak(now)
+	return nil
+}
+
+// step decides about one input, and commits what was decided before where it would not fit.
+func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error {
+	l.entries = append(l.entries, l.machine.Step(now, in)...)
+	if len(l.entries) < 200 { // cannot be too large but for whole notifications, which commit measures
+		return nil
+	}
+	return l.commit(ctx, now, false)
+}
+
+// commit appends what was decided. The checkpoint goes with the last part only: until then, the events that the
+// decisions came from count as not evaluated.
+func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
+	checkpoint := l.checkpoint
+	if last {
+		checkpoint = max(checkpoint, l.evaluator.Evaluated())
+	}
+	if len(l.entries) == 0 && (checkpoint == l.checkpoint || now.Sub(l.committedAt) < checkpointEvery) {
+		return nil
+	}
+	if err := l.remember(ctx, now, checkpoint); err != nil {
+		return err
+	}
+	l.checkpoint, l.committedAt = checkpoint, now
+	for i := range l.entries {
+		l.metrics.count(&l.entries[i])
+		l.narrate(&l.entries[i])
+	}
+	if len(l.entries) > 0 {
+		l.deciding++
+	}
+	l.entries = nil
+	if last && l.deciding >= snapshotEvery {
+		l.snapshot(ctx)
+	}
+	return nil
+}
+
+// remember appends the entries as one commit, or, where that would be too large, as several.
+func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64) error {
+	whole := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: checkpoint, Entries: l.entries}
+	err := l.append(ctx, whole)
+	if !errors.Is(err, journal.ErrTooLarge) {
+		return err
+	}
+	parts, err := cut(l.entries, maxCommit)
+	if err != nil {
+		return err
+	}
+	for i, part := range parts {
+		c := whole
+		c.Entries = part
+		if i < len(parts)-1 {
+			c.Checkpoint = l.checkpoint
+		}
+		if err := l.append(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// append remembers one commit. Nothing may be said before it is remembered, so while the journal cannot be
+// written, the loop waits here, and says so in readiness.
+func (l *leader) append(ctx context.Context, c alertd.Commit) error {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		started := time.Now()
+		seq, err := l.journal.Append(ctx, c)
+		if err == nil {
+			l.seq = seq
+			l.metrics.commit.Observe(time.Since(started).Seconds())
+			l.journalState.ok()
+			return nil
+		}
+		if errors.Is(err, journal.ErrFenced) || errors.Is(err, journal.ErrTooLarge) || ctx.Err() != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+		l.journalState.failed(err)
+		l.log.Error("journal not written, nothing is sent until it is", "error", err, "retry_in", wait)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+}
+
+// speak hands to the senders what is due. The journal knows of it.
+func (l *leader) speak(now time.Time) {
+	out, next := l.machine.Outgoing(now)
+	l.outgoingDue = next
+	for _, d := range out {
+		l.outbox.Offer(notifier.Job{Notification: d.Notification, N: d.N, Uncertain: d.Uncertain})
+	}
+}
+
+// next is when the loop wants to turn again by itself.
+func (l *leader) next() time.Time {
+	due := l.selfDue
+	earliest := func(t time.Time, ok bool) {
+		if ok && !t.IsZero() && t.Before(due) {
+			due = t
+		}
+	}
+	earliest(l.machine.Next())
+	earliest(l.evaluator.Next())
+	earliest(l.outgoingDue, true)
+	if l.evaluator.Evaluated() > l.checkpoint {
+		earliest(l.committedAt.Add(checkpointEvery), true)
+	}
+	return due
+}
+
+// snapshot saves the state, so that the next start folds only what comes after it.
+func (l *leader) snapshot(ctx context.Context) {
+	state, err := l.machine.Snapshot()
+	if err == nil {
+		state, err = json.Marshal(saved{Checkpoint: l.checkpoint, Engine: state})
+	}
+	if err == nil {
+		err = l.journal.SaveSnapshot(ctx, l.seq, state)
+	}
+	if err != nil {
+		l.log.Warn("snapshot not saved, the next start folds more of the journal", "error", err)
+		return
+	}
+	l.deciding = 0
+}
+
+// adopt makes a new policy the one that decides.
+func (l *leader) adopt(p *policy) engine.Input {
+	l.policy = p
+	l.evaluator.SetRules(p.rules, clock())
+	l.outbox.SetSenders(p.senders)
+	return engineInput(p)
+}
+
+// evaluationFailed logs a rule that could not be evaluated, at most once a minute for each rule.
+func (l *leader) evaluationFailed(v alertd.Verdict) {
+	l.metrics.evaluationErrors.WithLabelValues(v.Rule.ID).Inc()
+	if l.ruleErrors.note(v.Rule.ID, v.Err) {
+		l.log.Warn("rule not evaluated, its alerts stay as they are", "rule", v.Rule.ID, "error", v.Err)
+	}
+}
+
+// narrate logs what an operator wants to read.
+func (l *leader) narrate(e *alertd.Entry) {
+	switch {
+	case e.Transition != nil:
+		l.log.Info("alert "+string(e.Transition.Alert.State), "alert", &e.Transition.Alert, "from", e.Transition.From,
+			"reason", string(e.Transition.Reason))
+	case e.Attempted != nil && e.Attempted.DeadLetter:
+		l.log.Error("notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
+	case e.Attempted != nil && e.Attempted.Outcome != alertd.Delivered:
+		l.log.Warn("notification not delivered", "attempt", e.Attempted.Attempt,
+			"to", e.Attempted.Receiver+"/"+e.Attempted.Integration, "next", e.Attempted.Next)
+	case e.Attempted != nil:
+		l.log.Info("notification delivered", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
+	}
+}
+
+// cut divides entries into parts that each fit into a commit. It cuts only before a transition: everything that
+// follows from one stays with it, so whatever part the process dies behind, the rest is decided again.
+func cut(entries []alertd.Entry, limit int) ([][]alertd.Entry, error) {
+	var parts [][]alertd.Entry
+	size, start, safe, sinceSafe := 0, 0, 0, 0
+	for i := range entries {
+		b, err := json.Marshal(&entries[i])
+		if err != nil {
+			return nil, fmt.Errorf("entry of %s cannot be written: %w", entries[i].Time, err)
+		}
+		if entries[i].Transition != nil || entries[i].Flushed != nil {
+			safe, sinceSafe = i, size
+		}
+		if size+len(b)+1 > limit && safe > start {
+			parts = append(parts, entries[start:safe])
+			start, size = safe, size-sinceSafe
+			sinceSafe = 0
+		}
+		size += len(b) + 1
+	}
+	return append(parts, entries[start:]), nil
+}
+
+// clock is the one place where the daemon's decisions read the wall clock.
+func clock() time.Time { return time.Now().Round(0).UTC() }
+
+// last remembers what the senders answered while the process ended, and saves the state.
+func (l *leader) last(ctx context.Context, answers []alertd.Attempt) error {
+	now := clock()
+	for _, at := range answers {
+		l.entries = append(l.entries, l.machine.Step(now, engine.Answered{Attempt: at})...)
+	}
+	l.committedAt = time.Time{} // the checkpoint goes with it, decided something or not
+	if err := l.commit(ctx, now, true); err != nil {
+		return err
+	}
+	l.snapshot(ctx)
+	return nil
+}
+
+func engineInput(p *policy) engine.Input { return engine.PolicyChanged{Policy: p.engine} }

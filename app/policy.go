@@ -1,0 +1,132 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"alertd"
+	"alertd/config"
+	"alertd/engine"
+	"alertd/healthpoll"
+	"alertd/notifier"
+	"alertd/notifier/console"
+	"alertd/notifier/slack"
+	"alertd/notifier/webhook"
+	"alertd/rules"
+	"alertd/runbooks"
+	"alertd/tracectx"
+)
+
+// policy is a configuration that was checked as a whole: it is adopted as a whole, or not at all.
+type policy struct {
+	rules    *rules.Set
+	engine   *engine.Policy
+	senders  map[string]notifier.Sender
+	health   []healthpoll.Target
+	runbooks *runbooks.Index
+}
+
+// loadPolicy reads all files. The error joins everything that is wrong with them.
+func (a *App) loadPolicy() (*policy, error) {
+	loaded, err := config.Load(a.o.Rules, os.LookupEnv, os.ReadFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range loaded.Warnings {
+		a.log.Warn(w.String())
+	}
+	books, err := runbooks.Load(runbooks.Shipped())
+	if err != nil {
+		return nil, err
+	}
+	link, err := tracectx.ParseLink(a.o.Config.Traces.URLTemplate)
+	if err != nil && a.o.Config.Traces.URLTemplate != "" {
+		return nil, fmt.Errorf("traces.url_template: %w", err)
+	}
+	p := &policy{rules: loaded.Rules, health: loaded.Health, runbooks: books}
+	p.engine = &engine.Policy{
+		Version: loaded.Version, Route: loaded.Routing.Root, Inhibitions: loaded.Routing.Inhibitions,
+		Intervals: loaded.Routing.Intervals, Calendars: loaded.Routing.Calendars, Rules: map[string]bool{},
+		Enrich: func(al *alertd.Alert) { enrich(al, books, link, a.external) },
+	}
+	for _, r := range loaded.Rules.Rules() {
+		p.engine.Rules[r.ID] = true
+	}
+	return p, a.addSenders(p, loaded.Routing.Receivers)
+}
+
+// enrich attaches what makes a page actionable: the runbook that the rule names, else the one that alertd has for
+// the alert's name, and a link to the trace of the offending sample.
+func enrich(al *alertd.Alert, books *runbooks.Index, link *tracectx.Link, external string) {
+	al.RunbookURL = al.Annotations.Get(alertd.AnnotationRunbook)
+	if al.RunbookURL == "" {
+		al.RunbookURL = books.URL(external, al.Name())
+	}
+	if link != nil {
+		al.TraceURL = link.URL(al.Trace, al.Service(), al.At)
+	}
+}
+
+// addSenders builds a sender for every destination of every receiver.
+func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
+	p.senders = map[string]notifier.Sender{}
+	con := console.New(a.o.Console, console.IsTerminal(a.o.Console))
+	p.senders[engine.Fallback+"/console/0"] = con
+	for _, r := range receivers {
+		er := engine.Receiver{Name: r.Name}
+		add := func(kind string, i int, s notifier.Sender, sendResolved bool) {
+			name := kind + "/" + strconv.Itoa(i)
+			er.Integrations = append(er.Integrations, engine.Integration{Name: name, SendResolved: sendResolved})
+			p.senders[r.Name+"/"+name] = s
+		}
+		for i, c := range r.Slack {
+			s, err := slack.New(slack.Config{
+				APIURL: c.APIURL.Reveal(), Token: c.BotToken.Reveal(), Channel: c.Channel,
+				HTTPClient: notifier.NewClient(), ExternalURL: a.external,
+			})
+			if err != nil {
+				return fmt.Errorf("receiver %q, slack_configs[%d]: %w", r.Name, i, err)
+			}
+			add("slack", i, notifier.Break(notifier.Limit(s, 1, 3)), c.SendResolved)
+		}
+		for i, c := range r.Webhook {
+			s, err := a.webhook(c)
+			if err != nil {
+				return fmt.Errorf("receiver %q, webhook_configs[%d]: %w", r.Name, i, err)
+			}
+			add("webhook", i, s, c.SendResolved)
+		}
+		if r.Console {
+			add("console", 0, con, true)
+		}
+		p.engine.Receivers = append(p.engine.Receivers, er)
+	}
+	return nil
+}
+
+func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
+	client := notifier.NewClient()
+	if c.Timeout > 0 {
+		client = withTimeout(client, c.Timeout)
+	}
+	wc := webhook.Config{
+		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external, HTTPClient: client,
+	}
+	if c.Secret != "" {
+		wc.Secrets = []string{c.Secret.Reveal()}
+	}
+	s, err := webhook.New(wc)
+	if err != nil {
+		return nil, err
+	}
+	return notifier.Break(s), nil
+}
+
+func withTimeout(c *http.Client, d time.Duration) *http.Client {
+	limited := *c
+	limited.Timeout = d
+	return &limited
+}

@@ -1,0 +1,159 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
+)
+
+// lastReceived is the series that tells the rules when the newest event arrived: the shipped rule NoEventsArriving
+// reads it.
+var lastReceived = labels.FromStrings(alertd.LabelMetric, "alertd_events_last_received_timestamp_seconds",
+	alertd.LabelService, "alertd")
+
+// state is how a part of the daemon fares, as the last operation on it saw.
+type state struct {
+	mu    sync.Mutex
+	err   error
+	since time.Time
+}
+
+func (s *state) ok() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = nil
+}
+
+func (s *state) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.since = time.Now()
+	}
+	s.err = err
+}
+
+func (s *state) get() (since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since, s.err
+}
+
+// ruleErrors remembers which rules could not be evaluated lately.
+type ruleErrors struct {
+	mu   sync.Mutex
+	last map[string]ruleError
+}
+
+type ruleError struct {
+	at     time.Time
+	logged time.Time
+	err    string
+}
+
+// note remembers an error and says whether it is worth a line in the log.
+func (r *ruleErrors) note(rule, err string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[string]ruleError{}
+	}
+	e := r.last[rule]
+	now := time.Now()
+	fresh := now.Sub(e.logged) > time.Minute
+	if fresh {
+		e.logged = now
+	}
+	e.at, e.err = now, err
+	r.last[rule] = e
+	return fresh
+}
+
+// recent returns how many rules failed within a duration, and one of their errors.
+func (r *ruleErrors) recent(within time.Duration) (n int, example string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for rule, e := range r.last {
+		if time.Since(e.at) > within {
+			continue
+		}
+		n++
+		if text := rule + ": " + e.err; example == "" || text < example {
+			example = text
+		}
+	}
+	return n, example
+}
+
+// readiness is the body of /health/ready. Each check measures itself; together they take as long as the slowest.
+func (a *App) readiness(ctx context.Context) alertd.Health {
+	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
+	defer stop()
+	checks := map[string]func(context.Context) (alertd.HealthStatus, error){
+		"nats":    func(ctx context.Context) (alertd.HealthStatus, error) { return alertd.Unhealthy, a.bus.Ping(ctx) },
+		"journal": a.checkJournal,
+		"history": a.checkHistory,
+		"rules":   a.checkRules,
+	}
+	h := alertd.Health{Status: alertd.Healthy, Checks: map[string]alertd.HealthCheck{}, Timestamp: clock()}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for name, check := range checks {
+		wg.Go(func() {
+			started := time.Now()
+			worst, err := check(ctx)
+			c := alertd.HealthCheck{Status: alertd.Healthy, LatencyMS: milliseconds(time.Since(started))}
+			if err != nil {
+				c.Status, c.Error = worst, err.Error()
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			h.Checks[name] = c
+		})
+	}
+	wg.Wait()
+	h.Checks["notifier"] = a.outbox.Health()
+	for _, c := range h.Checks {
+		h.Status = h.Status.Worse(c.Status)
+	}
+	return h
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
+}
+
+// checkJournal asks whether what is decided can be remembered: without that nothing is sent.
+func (a *App) checkJournal(ctx context.Context) (alertd.HealthStatus, error) {
+	if since, err := a.journalState.get(); err != nil {
+		return alertd.Unhealthy, errorSince(err, since)
+	}
+	if !a.leading.Load() {
+		return alertd.Degraded, errStandby
+	}
+	_, err := a.journal.Last(ctx)
+	return alertd.Unhealthy, err
+}
+
+// checkHistory asks whether the history can be read and follows the journal. Pages go out without it.
+func (a *App) checkHistory(ctx context.Context) (alertd.HealthStatus, error) {
+	if since, err := a.historyState.get(); err != nil {
+		return alertd.Degraded, errorSince(err, since)
+	}
+	return alertd.Degraded, a.history.Ping(ctx)
+}
+
+// checkRules asks whether the loop turns and the rules can be evaluated.
+func (a *App) checkRules(ctx context.Context) (alertd.HealthStatus, error) {
+	if n, example := a.ruleErrors.recent(5 * time.Minute); n > 0 {
+		return alertd.Degraded, rulesFailing(n, example)
+	}
+	if !a.leading.Load() {
+		return alertd.Degraded, errStandby
+	}
+	return alertd.Unhealthy, a.ask(ctx, func(*leader) {})
+}

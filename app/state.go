@@ -1,0 +1,113 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"alertd"
+)
+
+var errStandby = errors.New("standing by: another node leads")
+
+func errorSince(err error, since time.Time) error {
+	return fmt.Errorf("%w (since %s)", err, since.UTC().Format(time.RFC3339))
+}
+
+func rulesFailing(n int, example string) error {
+	if n == 1 {
+		return fmt.Errorf("a rule could not be evaluated: %s", example)
+	}
+	return fmt.Errorf("%d rules could not be evaluated, one of them %s", n, example)
+}
+
+// ask lets the loop run f between two turns: f may read everything that the loop owns, and must copy what it keeps.
+func (a *App) ask(ctx context.Context, f func(*leader)) error {
+	if !a.leading.Load() {
+		return errStandby
+	}
+	done := make(chan struct{})
+	select {
+	case a.queries <- func(l *leader) { f(l); close(done) }:
+	case <-ctx.Done():
+		return fmt.Errorf("the loop does not answer: %w", context.Cause(ctx))
+	}
+	<-done
+	return nil
+}
+
+// Alerts returns all alerts that are not inactive, as the loop knows them now.
+func (a *App) Alerts(ctx context.Context) (out []alertd.Alert, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Alerts() })
+	return out, err
+}
+
+// Held returns what waits in groups, and until when.
+func (a *App) Held(ctx context.Context) (out []alertd.Held, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Held() })
+	return out, err
+}
+
+// Services returns the last health report of every service that has sent one, by name.
+func (a *App) Services(ctx context.Context) (out []alertd.Health, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.services.all() })
+	return out, err
+}
+
+// services holds the last health report of each service, put together again from its samples.
+type services map[string]*alertd.Health
+
+// maxServices bounds how many are kept: enough for a dashboard, whatever publishers make up.
+const maxServices = 10_000
+
+// note takes the samples of one health event.
+func (ss services) note(samples []alertd.Sample) {
+	for _, s := range samples {
+		name := s.Labels.Get(alertd.LabelService)
+		h := ss[name]
+		at := s.Time()
+		if h == nil || at.After(h.Timestamp) {
+			if h == nil && len(ss) >= maxServices {
+				continue
+			}
+			h = &alertd.Health{Service: name, Status: alertd.Healthy, Checks: map[string]alertd.HealthCheck{}, Timestamp: at}
+			ss[name] = h
+		}
+		if at.Before(h.Timestamp) {
+			continue
+		}
+		status := alertd.HealthStatus(s.Labels.Get("status"))
+		check := s.Labels.Get("check")
+		switch c := h.Checks[check]; s.Labels.Get(alertd.LabelMetric) {
+		case "health_status":
+			if s.V == 1 {
+				h.Status = status
+			}
+		case "health_check_status":
+			if s.V == 1 {
+				c.Status = status
+				h.Checks[check] = c
+			}
+		case "health_check_latency_seconds":
+			c.LatencyMS = s.V * 1000
+			h.Checks[check] = c
+		}
+	}
+}
+
+func (ss services) all() []alertd.Health {
+	out := make([]alertd.Health, 0, len(ss))
+	for _, h := range ss {
+		c := *h
+		c.Checks = make(map[string]alertd.HealthCheck, len(h.Checks))
+		for name, check := range h.Checks {
+			c.Checks[name] = check
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b alertd.Health) int { return cmp.Compare(a.Service, b.Service) })
+	return out
+}

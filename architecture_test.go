@@ -1,0 +1,177 @@
+package alertd_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// level is how high a room stands in docs/architecture.md. Imports point down only. Putting a room here, or
+// moving it, is a decision for a review.
+var level = map[string]int{
+	"alertd": 0,
+
+	"alertd/rules": 1, "alertd/router": 1, "alertd/calendar": 1, "alertd/grouping": 1, "alertd/runbooks": 1,
+	"alertd/tracectx": 1,
+
+	"alertd/engine": 2,
+
+	"alertd/natsbus": 3, "alertd/ingest": 3, "alertd/journal": 3, "alertd/history": 3, "alertd/notifier": 3,
+	"alertd/healthpoll": 3,
+
+	// These stand on their neighbours of level 3, and nothing of level 3 stands on them.
+	"alertd/config": 4, "alertd/api": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,
+	"alertd/notifier/console": 4, "alertd/notifier/slacktest": 4, "alertd/notifier/sendertest": 4,
+
+	"alertd/app": 5,
+
+	"alertd/cmd/alertd": 6, "alertd/e2e": 6,
+
+	"alertd/bench": 7, // uses the harness of the end-to-end tests
+}
+
+// pure rooms decide: they know no clock, no I/O, no goroutine and no logger. (rules runs Prometheus's engine, which
+// asks for a context.)
+var pure = []string{
+	"alertd", "alertd/rules", "alertd/router", "alertd/calendar", "alertd/grouping", "alertd/runbooks", "alertd/tracectx",
+	"alertd/engine",
+}
+
+// forbidden are imports that a room must not have besides those of a higher level.
+var forbidden = map[string][]string{
+	"alertd/engine":   {"context", "encoding/gob", "math/rand", "math/rand/v2", "sync"},
+	"alertd/notifier": {"alertd/engine", "alertd/journal", "alertd/history"},
+	"alertd/api":      {"alertd/engine", "alertd/natsbus", "alertd/journal"},
+	"alertd/config":   {"alertd/notifier", "alertd/natsbus", "alertd/journal", "alertd/history"},
+	"alertd/natsbus":  {"alertd/rules", "alertd/grouping"},
+	"alertd/ingest":   {"alertd/router", "alertd/rules"},
+	"alertd/journal":  {"alertd/router", "alertd/grouping", "alertd/rules"},
+}
+
+var impure = []string{"log/slog", "net", "net/http", "os", "os/exec", "database/sql", "os/signal", "log"}
+
+type imports map[string][]string // package → what its files import, tests left out
+
+func TestImportsPointDown(t *testing.T) {
+	all := read(t)
+	for _, pkg := range slices.Sorted(maps.Keys(all)) {
+		at, known := level[pkg]
+		if !known {
+			t.Errorf("%s: has no level; put it into docs/architecture.md and into this test", pkg)
+			continue
+		}
+		for _, imp := range all[pkg] {
+			if to, ours := level[imp]; ours && to >= at {
+				t.Errorf("%s (level %d) imports %s (level %d): imports point down only", pkg, at, imp, to)
+			}
+			if slices.Contains(forbidden[pkg], imp) {
+				t.Errorf("%s must not know %s", pkg, imp)
+			}
+		}
+	}
+	for pkg := range level {
+		if all[pkg] == nil {
+			t.Errorf("%s has a level and is not there", pkg)
+		}
+	}
+}
+
+func TestPureRoomsStayPure(t *testing.T) {
+	all := read(t)
+	for _, pkg := range pure {
+		for _, imp := range all[pkg] {
+			if slices.Contains(impure, imp) && (pkg != "alertd" || imp != "log/slog") { // values know how to log themselves
+				t.Errorf("%s decides, so it must not know %s", pkg, imp)
+			}
+		}
+		dir := filepath.Join(".", strings.TrimPrefix(strings.TrimPrefix(pkg, "alertd"), "/"))
+		for _, file := range sources(t, dir) {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, line := range strings.Split(string(src), "\n") {
+				code, _, _ := strings.Cut(line, "//")
+				for _, word := range []string{"time.Now(", "time.Since(", "time.Until(", "time.Sleep(", "time.After(", "time.NewTimer("} {
+					if strings.Contains(code, word) {
+						t.Errorf("%s:%d: %s…): now is an argument here", file, i+1, word)
+					}
+				}
+				if strings.HasPrefix(strings.TrimSpace(code), "go ") {
+					t.Errorf("%s:%d: goroutines belong to app and to the workers that it owns", file, i+1)
+				}
+			}
+		}
+	}
+}
+
+// Every package says in a doc comment what it is for.
+func TestEveryPackageIsDocumented(t *testing.T) {
+	for pkg := range read(t) {
+		dir := filepath.Join(".", strings.TrimPrefix(strings.TrimPrefix(pkg, "alertd"), "/"))
+		documented := false
+		for _, file := range sources(t, dir) {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || f.Doc != nil
+		}
+		if !documented {
+			t.Errorf("%s has no package comment", pkg)
+		}
+	}
+}
+
+func read(t *testing.T) imports {
+	t.Helper()
+	all := imports{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		if name := d.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools") {
+			return filepath.SkipDir
+		}
+		files := sources(t, path)
+		if len(files) == 0 && !(path == "e2e") {
+			return nil
+		}
+		pkg := strings.TrimSuffix("alertd/"+filepath.ToSlash(path), "/.")
+		all[pkg] = []string{}
+		for _, file := range files {
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+			if err != nil {
+				return err
+			}
+			for _, spec := range f.Imports {
+				imp, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					return err
+				}
+				all[pkg] = append(all[pkg], imp)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func sources(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(files, func(f string) bool { return strings.HasSuffix(f, "_test.go") })
+}

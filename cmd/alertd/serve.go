@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"alertd/app"
+	"alertd/config"
+	"alertd/rules"
+)
+
+// serveCmd is the daemon.
+type serveCmd struct {
+	Config     string `type:"existingfile" placeholder:"FILE" help:"The daemon's own configuration (alertd.yaml)."`
+	Rules      string `type:"existingdir" placeholder:"DIR" help:"Rule files, routing.yaml and health.yaml. Default: those that alertd ships."`
+	Data       string `default:"data" placeholder:"DIR" help:"Where the streams and the history are kept (${default})."`
+	Listen     string `default:"127.0.0.1:9093" placeholder:"HOST:PORT" help:"API and dashboard (${default})."`
+	NATS       string `name:"nats" placeholder:"URL" help:"Use an existing NATS server or cluster instead of the embedded one."`
+	NATSListen string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
+}
+
+// Run runs the daemon until ctx ends. SIGHUP reloads the files.
+func (c *serveCmd) Run(ctx context.Context, std streams) error {
+	log := slog.New(slog.NewTextHandler(std.err, nil))
+	o := app.Options{
+		Rules: c.files(), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen,
+		Console: std.out, Version: versionText(), Log: log,
+	}
+	var err error
+	if o.Config, err = c.config(); err != nil {
+		return &failure{err: err, hint: "alertd check --config " + c.Config}
+	}
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return &failure{err: err}
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	stop := context.AfterFunc(ctx, func() { log.Info("stopping", "cause", context.Cause(ctx)) })
+	defer stop()
+	go func() {
+		for {
+			select {
+			case <-hup:
+				_ = a.Reload(ctx) // it has logged what is wrong
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err = a.Run(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if e := a.Close(end); err == nil {
+		err = e
+	}
+	if err != nil {
+		return &failure{err: fmt.Errorf("alertd serve: %w", err)}
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func (c *serveCmd) files() fs.FS {
+	if c.Rules == "" {
+		return rules.Shipped()
+	}
+	return os.DirFS(c.Rules)
+}
+
+func (c *serveCmd) config() (config.Config, error) {
+	if c.Config == "" {
+		return config.ParseConfig("alertd.yaml", nil, os.LookupEnv, os.ReadFile)
+	}
+	data, err := os.ReadFile(c.Config)
+	if err != nil {
+		return config.Config{}, err
+	}
+	return config.ParseConfig(c.Config, data, os.LookupEnv, os.ReadFile)
+}
