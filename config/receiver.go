@@ -1,0 +1,251 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Receiver is a name that routes point at, and the destinations behind it. One without any is legal: what goes
+// there reaches nobody.
+type Receiver struct {
+	Name    string
+	Slack   []Slack
+	Webhook []Webhook
+	Console bool // writes to the daemon's own output
+}
+
+// Slack is one Slack channel, spoken to by a bot or through an incoming webhook.
+type Slack struct {
+	// APIURL is the base of the Web API, with a slash at the end, where there is a BotToken; else the URL of an
+	// incoming webhook.
+	APIURL       Secret
+	BotToken     Secret
+	Channel      string // "" only for an incoming webhook, which has one of its own
+	SendResolved bool   // default true, unlike Alertmanager: what was announced is closed
+}
+
+// Webhook is one URL that notifications are posted to.
+type Webhook struct {
+	URL          Secret
+	Secret       Secret        // signs as Standard Webhooks say ("whsec_" and base64); "" does not sign
+	Timeout      time.Duration // of one attempt; 0: the notifier's own
+	MaxAlerts    int           // in one body; 0: all
+	SendResolved bool          // default true
+}
+
+const slackAPI = "https://slack.com/api/"
+
+// globals are the defaults that receivers fall back to.
+type globals struct {
+	slackURL, slackToken Secret
+	slackAPI             Secret // base of the Web API
+}
+
+// Keys that Alertmanager knows and alertd does not use.
+var (
+	unusedGlobal = []string{
+		"http_config", "jira_api_url", "smtp_from", "smtp_hello", "smtp_smarthost", "smtp_auth_username", "smtp_auth_password",
+		"smtp_auth_password_file", "smtp_auth_secret", "smtp_auth_secret_file", "smtp_auth_identity", "smtp_require_tls",
+		"smtp_tls_config", "smtp_force_implicit_tls", "pagerduty_url", "opsgenie_api_url", "opsgenie_api_key",
+		"opsgenie_api_key_file", "wechat_api_url", "wechat_api_secret", "wechat_api_secret_file", "wechat_api_corp_id",
+		"victorops_api_url", "victorops_api_key", "victorops_api_key_file", "telegram_api_url", "telegram_bot_token",
+		"telegram_bot_token_file", "webex_api_url", "rocketchat_api_url", "rocketchat_token", "rocketchat_token_file",
+		"rocketchat_token_id", "rocketchat_token_id_file", "mattermost_webhook_url", "mattermost_webhook_url_file",
+	}
+	unusedSlack = []string{
+		"http_config", "username", "color", "title", "title_link", "pretext", "text", "message_text", "fields", "short_fields",
+		"footer", "fallback", "callback_id", "icon_emoji", "icon_url", "image_url", "thumb_url", "link_names", "mrkdwn_in",
+		"actions", "update_message", "timeout",
+	}
+	unusedWebhook   = []string{"http_config", "payload"}
+	foreignReceiver = []string{
+		"discord_configs", "email_configs", "incidentio_configs", "jira_configs", "mattermost_configs", "msteams_configs",
+		"msteamsv2_configs", "opsgenie_configs", "pagerduty_configs", "pushover_configs", "rocketchat_configs", "sns_configs",
+		"telegram_configs", "victorops_configs", "webex_configs", "wechat_configs",
+	}
+)
+
+func (p *routingParser) withUnused(known fields, keys []string) fields {
+	for _, key := range keys {
+		known[key] = p.unused(key)
+	}
+	return known
+}
+
+func (p *routingParser) readGlobal(n *yaml.Node) {
+	p.out.ResolveTimeout = defaultResolveTimeout
+	g := &p.global
+	p.object(n, "global", p.withUnused(fields{
+		"resolve_timeout":      p.durationTo(&p.out.ResolveTimeout, "resolve_timeout", 1),
+		"slack_api_url":        p.secretTo(&g.slackURL, "slack_api_url"),
+		"slack_api_url_file":   p.secretFileTo(&g.slackURL, "slack_api_url_file"),
+		"slack_app_token":      p.secretTo(&g.slackToken, "slack_app_token"),
+		"slack_app_token_file": p.secretFileTo(&g.slackToken, "slack_app_token_file"),
+		"slack_app_url":        p.secretTo(&g.slackAPI, "slack_app_url"),
+	}, unusedGlobal))
+	p.oneOf(n, "global", "slack_api_url", "slack_api_url_file")
+	p.oneOf(n, "global", "slack_app_token", "slack_app_token_file")
+}
+
+func (p *routingParser) readReceivers(n *yaml.Node) {
+	p.receivers = make(map[string]bool)
+	for _, item := range p.list(n, "receivers") {
+		r := p.readReceiver(item)
+		switch {
+		case r.Name == "":
+			p.fail(item, "a receiver has no name")
+			continue
+		case p.receivers[r.Name]:
+			p.fail(item, "receiver %s is defined twice", quote(r.Name))
+			continue
+		}
+		p.receivers[r.Name] = true
+		p.out.Receivers = append(p.out.Receivers, r)
+	}
+}
+
+func (p *routingParser) readReceiver(n *yaml.Node) Receiver {
+	var r Receiver
+	known := fields{
+		"name":   p.textTo(&r.Name, "name"),
+		"labels": p.unused("labels of a receiver"),
+		"slack_configs": func(n *yaml.Node) {
+			for i, item := range p.list(n, "slack_configs") {
+				r.Slack = append(r.Slack, p.readSlack(item, indexed("slack_configs", i)))
+			}
+		},
+		"webhook_configs": func(n *yaml.Node) {
+			for i, item := range p.list(n, "webhook_configs") {
+				r.Webhook = append(r.Webhook, p.readWebhook(item, indexed("webhook_configs", i)))
+			}
+		},
+		"console_configs": func(n *yaml.Node) {
+			for i, item := range p.list(n, "console_configs") {
+				p.object(item, indexed("console_configs", i), fields{})
+				r.Console = true
+			}
+		},
+	}
+	for _, kind := range foreignReceiver {
+		known[kind] = func(n *yaml.Node) {
+			if n := target(n); !absent(n) && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
+				p.fail(n, "alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs", kind)
+			}
+		}
+	}
+	p.object(n, "receiver", known)
+	return r
+}
+
+func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
+	s := Slack{SendResolved: true}
+	var appURL Secret
+	channel := target(n)
+	before := len(p.problems)
+	p.object(n, what, p.withUnused(fields{
+		"api_url":        p.secretTo(&s.APIURL, "api_url"),
+		"api_url_file":   p.secretFileTo(&s.APIURL, "api_url_file"),
+		"bot_token":      p.secretTo(&s.BotToken, "bot_token"),
+		"bot_token_file": p.secretFileTo(&s.BotToken, "bot_token_file"),
+		"app_token":      p.secretTo(&s.BotToken, "app_token"),
+		"app_token_file": p.secretFileTo(&s.BotToken, "app_token_file"),
+		"app_url":        p.secretTo(&appURL, "app_url"),
+		"channel": func(n *yaml.Node) {
+			channel = target(n)
+			p.textTo(&s.Channel, "channel")(n)
+		},
+		"send_resolved": p.boolTo(&s.SendResolved, "send_resolved"),
+	}, unusedSlack))
+	p.oneOf(n, what, "bot_token", "bot_token_file", "app_token", "app_token_file")
+	p.oneOf(n, what, "api_url", "api_url_file")
+	if len(p.problems) > before {
+		return s
+	}
+
+	if s.BotToken == "" && s.APIURL == "" {
+		s.BotToken = p.global.slackToken
+	}
+	if s.BotToken == "" {
+		s.APIURL = firstOf(s.APIURL, p.global.slackURL)
+		if s.APIURL == "" {
+			p.fail(n, "%s has no way to Slack; add bot_token_file with channel, or api_url_file with the URL of an incoming webhook", what)
+			return s
+		}
+	} else {
+		s.APIURL = firstOf(s.APIURL, appURL, p.global.slackAPI, slackAPI)
+		if strings.Contains(s.APIURL.Reveal(), "hooks.slack.com/") {
+			p.fail(n, "%s has a bot token, but its api_url is an incoming webhook; keep one of the two", what)
+		}
+		// Alertmanager names the method where Slack's own libraries want the base.
+		base := strings.TrimSuffix(s.APIURL.Reveal(), "chat.postMessage")
+		s.APIURL = Secret(strings.TrimRight(base, "/") + "/")
+		if s.Channel == "" {
+			p.fail(n, "%s has a bot token, but no channel; add channel: '#alerts'", what)
+		}
+	}
+	if err := httpURL(s.APIURL.Reveal()); err != nil {
+		p.fail(n, "%s: api_url: %v", what, err)
+	}
+	if strings.Contains(s.Channel, "{{") {
+		p.fail(channel, "channel %s is a template, which alertd does not expand; use a route and a receiver for each channel", quote(channel.Value))
+	}
+	return s
+}
+
+func (p *routingParser) readWebhook(n *yaml.Node, what string) Webhook {
+	w := Webhook{SendResolved: true}
+	before := len(p.problems)
+	p.object(n, what, p.withUnused(fields{
+		"url":           p.secretTo(&w.URL, "url"),
+		"url_file":      p.secretFileTo(&w.URL, "url_file"),
+		"secret":        p.secretTo(&w.Secret, "secret"),
+		"secret_file":   p.secretFileTo(&w.Secret, "secret_file"),
+		"timeout":       p.durationTo(&w.Timeout, "timeout", 0),
+		"max_alerts":    p.intTo(&w.MaxAlerts, "max_alerts"),
+		"send_resolved": p.boolTo(&w.SendResolved, "send_resolved"),
+	}, unusedWebhook))
+	p.oneOf(n, what, "url", "url_file")
+	p.oneOf(n, what, "secret", "secret_file")
+	if len(p.problems) > before {
+		return w
+	}
+	switch {
+	case w.URL == "":
+		p.fail(n, "%s has no url; add url or url_file", what)
+	case strings.Contains(w.URL.Reveal(), "{{"):
+		p.fail(n, "%s: the url is a template, which alertd does not expand; use a route and a receiver for each URL", what)
+	default:
+		if err := httpURL(w.URL.Reveal()); err != nil {
+			p.fail(n, "%s: url: %v", what, err)
+		}
+	}
+	if err := checkSigningSecret(w.Secret.Reveal()); err != nil {
+		p.fail(n, "%s: secret: %v", what, err)
+	}
+	return w
+}
+
+// checkSigningSecret wants what Standard Webhooks want: 24 to 64 random bytes.
+func checkSigningSecret(s string) error {
+	if s == "" {
+		return nil
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "whsec_"))
+	if err != nil || !strings.HasPrefix(s, "whsec_") || len(key) < 24 || len(key) > 64 {
+		return fmt.Errorf(`want "whsec_" and 24 to 64 random bytes in base64; make one with: echo "whsec_$(openssl rand -base64 32)"`)
+	}
+	return nil
+}
+
+func firstOf(secrets ...Secret) Secret {
+	for _, s := range secrets {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}

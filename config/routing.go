@@ -1,0 +1,419 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/alertmanager/matcher/parse"
+	amlabels "github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+
+	"alertd"
+	"alertd/calendar"
+	"alertd/router"
+)
+
+// Routing is what a routing file says: who is told, when, and together with what.
+type Routing struct {
+	Root        *router.Route // every node has its ID
+	Inhibitions router.Inhibitions
+	Intervals   router.Intervals
+	Calendars   map[string]*calendar.Calendar
+	Receivers   []Receiver // in the order of the file; names are unique
+
+	// ResolveTimeout is how long an alert that is posted without an end counts as firing. Default 5 minutes.
+	ResolveTimeout time.Duration
+}
+
+// The defaults of the root route are Alertmanager's.
+const (
+	defaultGroupWait      = 30 * time.Second
+	defaultGroupInterval  = 5 * time.Minute
+	defaultRepeatInterval = 4 * time.Hour
+	defaultResolveTimeout = 5 * time.Minute
+)
+
+// ParseRouting reads a routing file: Alertmanager's schema, and on top of it
+//
+//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME (both inherited)
+//	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25']}
+//	receivers: console_configs: [{}]
+//
+// The name is for positions. env looks up what ${NAME} stands for, and readFile reads the files that *_file keys
+// name, as they are written there. The error joins an [*Error] for each mistake.
+func ParseRouting(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Routing, []Warning, error) {
+	p := &routingParser{reader: reader{name: name, env: env, readFile: readFile}}
+	if doc := p.parse(data); doc != nil {
+		p.file(doc)
+	}
+	warnings, err := p.done()
+	if err != nil {
+		return nil, warnings, err
+	}
+	p.out.Root.Identify()
+	return &p.out, warnings, nil
+}
+
+// routingParser reads the parts of the file in an order in which names are known before they are used.
+type routingParser struct {
+	reader
+	out       Routing
+	global    globals
+	calendars map[string]bool // also those with mistakes, so that using them is not a second one
+	intervals map[string]bool
+	receivers map[string]bool
+	depth     int
+}
+
+func (p *routingParser) file(doc *yaml.Node) {
+	sections := make(map[string]*yaml.Node)
+	later := func(key string) func(*yaml.Node) {
+		return func(n *yaml.Node) { sections[key] = n }
+	}
+	known := fields{"templates": p.unused("templates"), "tracing": p.unused("tracing"), "event_recorder": p.unused("event_recorder")}
+	for _, key := range []string{"global", "calendars", "time_intervals", "mute_time_intervals", "receivers", "route", "inhibit_rules"} {
+		known[key] = later(key)
+		sections[key] = &yaml.Node{Line: 1, Column: 1}
+	}
+	p.object(doc, "the routing file", known)
+
+	p.readGlobal(sections["global"])
+	p.readCalendars(sections["calendars"])
+	p.readIntervals(sections["time_intervals"], "time_intervals")
+	p.readIntervals(sections["mute_time_intervals"], "mute_time_intervals")
+	p.readReceivers(sections["receivers"])
+	p.readRoot(sections["route"])
+	p.readInhibitions(sections["inhibit_rules"])
+}
+
+func (p *routingParser) readRoot(n *yaml.Node) {
+	if absent(target(n)) {
+		p.fail(n, "there is no route; write for example route: {receiver: NAME}")
+		return
+	}
+	p.out.Root = p.readRoute(n, nil)
+}
+
+// readRoute reads one node of the tree and all below it. parent is nil for the root.
+func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Route {
+	n = target(n)
+	if p.depth++; p.depth > maxDepth {
+		p.fail(n, "routes are nested more than %d deep", maxDepth)
+		return nil
+	}
+	defer func() { p.depth-- }()
+
+	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, Deliver: alertd.Immediate}
+	if parent != nil {
+		*r = router.Route{
+			Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
+			GroupWait: parent.GroupWait, GroupInterval: parent.GroupInterval, RepeatInterval: parent.RepeatInterval,
+		}
+	}
+	var children *yaml.Node
+	deliver := n
+	known := fields{
+		"receiver":              p.receiverTo(&r.Receiver),
+		"group_by":              func(n *yaml.Node) { p.readGroupBy(n, r) },
+		"group_wait":            p.durationTo(&r.GroupWait, "group_wait", 0),
+		"group_interval":        p.durationTo(&r.GroupInterval, "group_interval", 1),
+		"repeat_interval":       p.durationTo(&r.RepeatInterval, "repeat_interval", 1),
+		"match":                 p.matchTo(&r.Matchers, amlabels.MatchEqual),
+		"match_re":              p.matchTo(&r.Matchers, amlabels.MatchRegexp),
+		"matchers":              p.matchersTo(&r.Matchers),
+		"continue":              p.boolTo(&r.Continue, "continue"),
+		"mute_time_intervals":   p.intervalNamesTo(&r.MuteTimeIntervals),
+		"active_time_intervals": p.intervalNamesTo(&r.ActiveTimeIntervals),
+		"deliver": func(n *yaml.Node) {
+			deliver = n
+			p.readDeliver(n, r)
+		},
+		"calendar": p.calendarTo(&r.Calendar),
+		"labels":   p.unused("labels of a route"),
+		"routes":   func(n *yaml.Node) { children = n },
+	}
+	if parent == nil {
+		for _, key := range []string{"match", "match_re", "matchers", "continue", "mute_time_intervals", "active_time_intervals"} {
+			known[key] = func(n *yaml.Node) { p.failOnRoot(n, key) }
+		}
+	}
+	p.object(n, "route", known)
+	sort.Sort(amlabels.Matchers(r.Matchers))
+
+	if parent == nil && r.Receiver == "" {
+		p.fail(n, "the top route has no receiver; what no other route wants goes there")
+	}
+	p.chooseCalendar(deliver, r, parent)
+	if children != nil {
+		for _, child := range p.list(children, "routes") {
+			r.Routes = append(r.Routes, p.readRoute(child, r))
+		}
+	}
+	return r
+}
+
+// failOnRoot refuses what would make the top route miss alerts. Empty values are harmless.
+func (p *routingParser) failOnRoot(n *yaml.Node, key string) {
+	n = target(n)
+	if absent(n) || len(n.Content) == 0 && n.Kind != yaml.ScalarNode || n.Value == "false" {
+		return
+	}
+	p.fail(n, "the top route takes every alert and cannot have %s; put it on a route below", key)
+}
+
+func (p *routingParser) receiverTo(to *string) func(*yaml.Node) {
+	return p.nameTo(to, "receiver", "receivers", func() map[string]bool { return p.receivers })
+}
+
+func (p *routingParser) calendarTo(to *string) func(*yaml.Node) {
+	return p.nameTo(to, "calendar", "calendars", func() map[string]bool { return p.calendars })
+}
+
+// nameTo reads a name that another section must define.
+func (p *routingParser) nameTo(to *string, what, section string, defined func() map[string]bool) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if s, ok := p.text(n, what); ok && s != "" && p.isDefined(n, s, what, section, defined()) {
+			*to = s
+		}
+	}
+}
+
+func (p *routingParser) isDefined(n *yaml.Node, name, what, section string, defined map[string]bool) bool {
+	if defined[name] {
+		return true
+	}
+	p.fail(target(n), "%s %s is not defined under %s%s", what, quote(target(n).Value), section,
+		didYouMean(name, slices.Collect(maps.Keys(defined))))
+	return false
+}
+
+func (p *routingParser) intervalNamesTo(to *[]string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		for _, item := range p.list(n, "a list of time intervals") {
+			if s, ok := p.text(item, "time interval"); ok && p.isDefined(item, s, "time interval", "time_intervals", p.intervals) {
+				*to = append(*to, s)
+			}
+		}
+	}
+}
+
+func (p *routingParser) readGroupBy(n *yaml.Node, r *router.Route) {
+	if absent(target(n)) {
+		return
+	}
+	r.GroupBy, r.GroupByAll = nil, false
+	for _, item := range p.list(n, "group_by") {
+		name, ok := p.text(item, "a label in group_by")
+		switch {
+		case !ok:
+		case name == "...":
+			r.GroupByAll = true
+		case !isLabelName(name):
+			p.fail(item, "%s in group_by is not the name of a label", quote(item.Value))
+		case slices.Contains(r.GroupBy, name):
+			p.fail(item, "%s comes twice in group_by", quote(item.Value))
+		default:
+			r.GroupBy = append(r.GroupBy, name)
+		}
+	}
+	if r.GroupByAll && len(r.GroupBy) > 0 {
+		p.fail(target(n), "group_by has '...', which means all labels, and others beside it; keep one of the two")
+	}
+}
+
+func (p *routingParser) readDeliver(n *yaml.Node, r *router.Route) {
+	words := []string{string(alertd.Immediate), string(alertd.BusinessHours), string(alertd.Dashboard)}
+	s, ok := p.text(n, "deliver")
+	switch {
+	case !ok || absent(target(n)):
+	case slices.Contains(words, s):
+		r.Deliver = alertd.Delivery(s)
+	default:
+		p.fail(target(n), "deliver: %s is none of %s%s", quote(target(n).Value), strings.Join(words, ", "), didYouMean(s, words))
+	}
+}
+
+// chooseCalendar finds the business hours of a route that waits for them and names none: the only calendar, or the
+// one that is called default.
+func (p *routingParser) chooseCalendar(n *yaml.Node, r, parent *router.Route) {
+	inherited := parent != nil && parent.Deliver == alertd.BusinessHours && n.Kind == yaml.MappingNode
+	switch {
+	case r.Deliver != alertd.BusinessHours || r.Calendar != "":
+	case len(p.calendars) == 1:
+		for name := range p.calendars {
+			r.Calendar = name
+		}
+	case p.calendars["default"]:
+		r.Calendar = "default"
+	case inherited: // said already, on the parent
+	case len(p.calendars) == 0:
+		p.fail(target(n), "deliver: business_hours needs a calendar, and the file has none; write calendars: "+
+			"{default: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00']}}")
+	default:
+		p.fail(target(n), "deliver: business_hours does not say which of the calendars %s; add calendar: NAME, or call one of them default",
+			strings.Join(slices.Sorted(maps.Keys(p.calendars)), ", "))
+	}
+}
+
+// matchTo reads the older form, a mapping of labels to values or regular expressions.
+func (p *routingParser) matchTo(to *[]*amlabels.Matcher, op amlabels.MatchType) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		for _, e := range p.entries(n, "a match") {
+			value, ok := p.text(e.value, "the value for "+quote(e.key.Value))
+			if !ok {
+				continue
+			}
+			if !model.LegacyValidation.IsValidLabelName(e.key.Value) {
+				p.fail(e.key, "%s is not the name of a label", quote(e.key.Value))
+				continue
+			}
+			if op == amlabels.MatchRegexp && absent(target(e.value)) {
+				p.fail(e.key, "the regular expression for %s is missing", quote(e.key.Value))
+				continue
+			}
+			m, err := amlabels.NewMatcher(op, e.key.Value, value)
+			if err != nil {
+				p.fail(target(e.value), "%s is not a regular expression: %v", quote(target(e.value).Value), regexpCause(err))
+				continue
+			}
+			*to = append(*to, m)
+		}
+	}
+}
+
+// matchersTo reads a list of matchers, each of which may be several in one text.
+func (p *routingParser) matchersTo(to *[]*amlabels.Matcher) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		for _, item := range p.list(n, "matchers") {
+			s, ok := p.text(item, "a matcher")
+			if !ok {
+				continue
+			}
+			*to = append(*to, p.readMatchers(item, s)...)
+		}
+	}
+}
+
+// readMatchers understands the present syntax and, where a text is valid in that alone or means something else
+// there, the classic one, as Alertmanager does.
+func (p *routingParser) readMatchers(n *yaml.Node, s string) []*amlabels.Matcher {
+	present, err := parse.Matchers(s)
+	classic, classicErr := amlabels.ParseMatchers(s)
+	switch {
+	case err != nil && classicErr != nil:
+		p.fail(n, "%s is not a matcher: %v; write it like severity=\"critical\", with = != =~ or !~", quote(n.Value), classicErr)
+		return nil
+	case err != nil:
+		p.warn(n, "%s is in the classic syntax, which Alertmanager is about to drop; write %s", quote(n.Value), amlabels.Matchers(classic))
+		return classic
+	case classicErr == nil && amlabels.Matchers(classic).String() != present.String():
+		p.warn(n, "%s means %s in the classic syntax, which applies, but %s in the present one", quote(n.Value), amlabels.Matchers(classic), present)
+		return classic
+	default:
+		return present
+	}
+}
+
+func (p *routingParser) readInhibitions(n *yaml.Node) {
+	for _, item := range p.list(n, "inhibit_rules") {
+		var r router.InhibitRule
+		p.object(item, "an inhibition rule", fields{
+			"name":            p.textTo(&r.Name, "name"),
+			"source_match":    p.matchTo(&r.Source, amlabels.MatchEqual),
+			"source_match_re": p.matchTo(&r.Source, amlabels.MatchRegexp),
+			"source_matchers": p.matchersTo(&r.Source),
+			"target_match":    p.matchTo(&r.Target, amlabels.MatchEqual),
+			"target_match_re": p.matchTo(&r.Target, amlabels.MatchRegexp),
+			"target_matchers": p.matchersTo(&r.Target),
+			"equal": func(n *yaml.Node) {
+				for _, item := range p.list(n, "equal") {
+					name, ok := p.text(item, "a label in equal")
+					if ok && !isLabelName(name) {
+						p.fail(item, "%s in equal is not the name of a label", quote(item.Value))
+						continue
+					}
+					r.Equal = append(r.Equal, name)
+				}
+			},
+		})
+		if len(r.Source) == 0 || len(r.Target) == 0 {
+			p.warn(item, "this inhibition rule lacks source_matchers or target_matchers, so that side matches every alert")
+		}
+		p.out.Inhibitions = append(p.out.Inhibitions, r)
+	}
+}
+
+func (p *routingParser) readCalendars(n *yaml.Node) {
+	p.calendars = make(map[string]bool)
+	p.out.Calendars = make(map[string]*calendar.Calendar)
+	for _, e := range p.entries(n, "calendars") {
+		name := e.key.Value
+		if name == "" {
+			p.fail(e.key, "a calendar has no name")
+			continue
+		}
+		p.calendars[name] = true
+		spec := calendar.Spec{Name: name}
+		at := map[string]*yaml.Node{"": e.key, "time_zone": e.key, "hours": e.key, "holidays": e.key}
+		before := len(p.problems)
+		p.object(e.value, "calendar "+quote(name), fields{
+			"time_zone": func(n *yaml.Node) {
+				at["time_zone"] = target(n)
+				p.textTo(&spec.TimeZone, "time_zone")(n)
+			},
+			"hours": func(n *yaml.Node) {
+				at["hours"] = target(n)
+				spec.Hours = p.texts(n, "hours")
+			},
+			"holidays": func(n *yaml.Node) {
+				at["holidays"] = target(n)
+				spec.Holidays = p.texts(n, "holidays")
+			},
+		})
+		if len(p.problems) > before {
+			continue
+		}
+		c, err := calendar.New(spec)
+		if err != nil {
+			p.failCalendar(err, at)
+			continue
+		}
+		p.out.Calendars[name] = c
+	}
+}
+
+// failCalendar finds the place of each mistake in a calendar.
+func (p *routingParser) failCalendar(err error, at map[string]*yaml.Node) {
+	all := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		all = joined.Unwrap()
+	}
+	for _, err := range all {
+		n := at[""]
+		if e, ok := errors.AsType[*calendar.Error](err); ok {
+			n = at[e.Field]
+			if e.Index >= 0 && e.Index < len(n.Content) {
+				n = target(n.Content[e.Index])
+			}
+		}
+		p.fail(n, "%v", err)
+	}
+}
+
+func isLabelName(s string) bool { return s != "" && utf8.ValidString(s) }
+
+// regexpCause drops the anchors that were put around the expression from what is wrong with it.
+func regexpCause(err error) string {
+	s := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+	s, _, _ = strings.Cut(s, ": `^(?:")
+	return s
+}
+
+func indexed(what string, i int) string { return what + "[" + strconv.Itoa(i) + "]" }
