@@ -7,16 +7,20 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 	"alertd/grouping"
 )
 
+// What one flush decides must fit into one commit of the journal (512 KiB), whatever the alerts look like.
 const (
-	// maxNotified bounds the alerts that one notification carries; the rest is counted. No receiver shows more,
-	// and a notification must fit into one commit.
+	// maxNotified bounds the alerts that one notification carries; the rest is counted. No receiver shows more.
 	maxNotified = 100
+	// maxBytes bounds the labels and annotations of all notifications of one flush.
+	maxBytes = 256 << 10
 	// maxTold bounds the alerts that a group tells at once; the rest is fresh the next time.
-	maxTold = 10_000
+	maxTold = 4_000
 )
 
 // said is what one group has to say.
@@ -190,9 +194,9 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 			}})
 		}
 	}
-	labels := s.group.GroupLabels
+	shared := s.group.GroupLabels
 	if s.digest {
-		labels = alertd.Labels{} // it speaks of many groups
+		shared = labels.EmptyLabels() // it speaks of many groups
 	}
 	for _, in := range r.Integrations {
 		alerts := slices.Clone(s.alerts)
@@ -211,13 +215,30 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 			continue
 		}
 		grouping.SortNotified(alerts)
-		cut := max(0, len(alerts)-maxNotified)
+		cut := len(alerts) - fit(alerts, maxBytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
 			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
-			Group: key, GroupLabels: labels, Reason: s.reason, Digest: s.digest, Seq: s.group.Seq,
+			Group: key, GroupLabels: shared, Reason: s.reason, Digest: s.digest, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
 		}}})
 	}
+}
+
+// fit is how many of the alerts, at least one, a notification carries.
+func fit(alerts []alertd.Notified, bytes int) int {
+	for i := range alerts {
+		const fixed = 512                                                       // times, state, names of fields
+		bytes -= fixed + 2*(size(alerts[i].Labels)+size(alerts[i].Annotations)) // JSON may escape
+		if i >= maxNotified || i > 0 && bytes < 0 {
+			return i
+		}
+	}
+	return len(alerts)
+}
+
+func size(ls alertd.Labels) (n int) {
+	ls.Range(func(l labels.Label) { n += len(l.Name) + len(l.Value) + 6 })
+	return n
 }
 
 // messageID is the same for the same decision, in whichever process it is taken: what a receiver can know a

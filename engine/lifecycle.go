@@ -2,7 +2,10 @@ package engine
 
 import (
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 )
@@ -49,7 +52,7 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, fp alertd.Fingerprin
 		return // another rule owns this label set; `alertd check` reports the pair
 	}
 	a := alertd.Alert{
-		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels, Annotations: f.Annotations,
+		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels, Annotations: bounded(f.Annotations),
 		Value: f.Value, Scope: f.Scope, Trace: f.Trace, At: v.At,
 	}
 	from, reason := alertd.Inactive, alertd.ReasonTrue
@@ -176,6 +179,19 @@ func (m *Machine) change(p *Policy) {
 	for _, g := range slices.Collect(m.groups.All()) {
 		m.reschedule(g)
 	}
+}
+
+// bounded cuts what templates made of annotations to a size that every commit of the journal can hold. What is
+// longer belongs into the runbook.
+func bounded(annotations alertd.Labels) alertd.Labels {
+	const limit = 4 << 10
+	b := labels.NewBuilder(annotations)
+	annotations.Range(func(l labels.Label) {
+		if len(l.Value) > limit {
+			b.Set(l.Name, strings.ToValidUTF8(l.Value[:limit], "")+"…")
+		}
+	})
+	return b.Labels()
 }
 
 func laterOf(a, b time.Time) time.Time {

@@ -46,8 +46,11 @@ func newWorld(t *testing.T, seed uint64) *world {
 		told: map[string]alertd.State{}, flight: map[string]string{},
 	}
 	for i, r := range []alertd.Rule{
-		{Name: "Down"}, {Name: "Slow", For: time.Minute}, {Name: "Disk", KeepFiringFor: 5 * time.Minute},
-		{Name: "Deployed", Occurrence: true, KeepFiringFor: time.Hour}, {Name: "Breach", Occurrence: true, KeepFiringFor: 10 * time.Minute},
+		{Name: "Down"},
+		{Name: "Slow", For: time.Minute},
+		{Name: "Disk", KeepFiringFor: 5 * time.Minute},
+		{Name: "Deployed", Occurrence: true, KeepFiringFor: time.Hour},
+		{Name: "Breach", Occurrence: true, KeepFiringFor: 10 * time.Minute},
 	} {
 		r.ID = "f:g" + strconv.Itoa(i) + ":" + r.Name
 		w.rules = append(w.rules, &r)

@@ -1,0 +1,312 @@
+package engine_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
+	"alertd/config"
+	"alertd/engine"
+)
+
+// story replays one file of testdata. Its commands:
+//
+//	policy                     the body is a routing.yaml
+//	rule name=Down [for=1m] [keep=5m] [event]
+//	true RULE [label=value…]   the condition is true for these labels; severity and so on are labels too
+//	false RULE [label=value…]
+//	error RULE                 the rule could not be evaluated
+//	sleep 2m                   time passes; what falls due in between happens
+//	at 2026-03-27T09:00:00Z    as sleep, until then
+//	answer [DESTINATION] OUTCOME   the senders answer all that is on its way, or what is for one destination
+//	restart                    the journal is folded by a new process
+//	queue                      what waits
+//
+// The partition of every rule is its label service. What comes out is every decision, in the words of the journal.
+type story struct {
+	t       *testing.T
+	now     time.Time
+	m       *engine.Machine
+	policy  *engine.Policy
+	rules   map[string]*alertd.Rule
+	truth   map[string]map[string]alertd.Finding
+	journal []alertd.Entry
+	sending []engine.Delivery
+	out     strings.Builder
+}
+
+// Redraw the files with: go test ./engine -run TestStories -rewrite
+func TestStories(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no stories", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			s := &story{
+				t: t, now: time.Date(2026, 3, 27, 9, 0, 0, 0, time.UTC), // a Friday, two days before Berlin's clocks change
+				m: engine.New(), rules: map[string]*alertd.Rule{}, truth: map[string]map[string]alertd.Finding{},
+			}
+			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
+				s.out.Reset()
+				s.run(d)
+				return s.out.String()
+			})
+		})
+	}
+}
+
+func (s *story) run(d *datadriven.TestData) {
+	args := make([]string, len(d.CmdArgs))
+	for i, a := range d.CmdArgs {
+		args[i] = a.String()
+	}
+	switch d.Cmd {
+	case "policy":
+		s.setPolicy(d.Input)
+	case "rule":
+		s.addRule(d)
+	case "true", "false":
+		ls := labels.FromMap(pairs(args[1:]))
+		scope := "service=" + ls.Get("service")
+		b := labels.NewBuilder(ls).Set(alertd.LabelAlert, args[0])
+		f := alertd.Finding{Labels: b.Labels(), Scope: scope, Value: 1}
+		if s.truth[args[0]] == nil {
+			s.truth[args[0]] = map[string]alertd.Finding{}
+		}
+		if d.Cmd == "true" {
+			s.truth[args[0]][f.Labels.String()] = f
+		} else {
+			delete(s.truth[args[0]], f.Labels.String())
+		}
+		v := alertd.Verdict{Rule: s.rules[args[0]], Scope: scope, At: s.now}
+		for _, f := range s.truth[args[0]] {
+			if f.Scope == scope {
+				v.True = append(v.True, f)
+			}
+		}
+		slices.SortFunc(v.True, func(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) })
+		s.step(engine.Judged{Verdict: v})
+		s.due(s.now)
+	case "error":
+		s.step(engine.Judged{Verdict: alertd.Verdict{Rule: s.rules[args[0]], At: s.now, Err: "query timed out"}})
+	case "sleep":
+		d, err := time.ParseDuration(args[0])
+		s.check(err)
+		s.due(s.now.Add(d))
+	case "at":
+		at, err := time.Parse(time.RFC3339, args[0])
+		s.check(err)
+		s.due(at.UTC())
+	case "answer":
+		s.answer(args)
+	case "restart":
+		s.restart()
+	case "queue":
+		for _, h := range s.m.Held() {
+			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Reason, stamp(h.Until))
+		}
+	default:
+		d.Fatalf(s.t, "no such command")
+	}
+}
+
+func (s *story) check(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func pairs(args []string) map[string]string {
+	m := map[string]string{}
+	for _, a := range args {
+		k, v, _ := strings.Cut(a, "=")
+		m[k] = v
+	}
+	return m
+}
+
+func (s *story) addRule(d *datadriven.TestData) {
+	r := &alertd.Rule{}
+	d.ScanArgs(s.t, "name", &r.Name)
+	for _, a := range d.CmdArgs {
+		var err error
+		switch a.Key {
+		case "for":
+			r.For, err = time.ParseDuration(a.Vals[0])
+		case "keep":
+			r.KeepFiringFor, err = time.ParseDuration(a.Vals[0])
+		case "event":
+			r.Occurrence = true
+		}
+		s.check(err)
+	}
+	r.ID = "story:" + r.Name
+	s.rules[r.Name] = r
+	s.policy.Rules[r.ID] = true
+}
+
+func (s *story) setPolicy(yaml string) {
+	r, _, err := config.ParseRouting("routing.yaml", []byte(yaml), func(string) (string, bool) { return "", false }, nil)
+	s.check(err)
+	p := &engine.Policy{
+		Version: fmt.Sprintf("%d bytes", len(yaml)), Route: r.Root, Inhibitions: r.Inhibitions, Intervals: r.Intervals,
+		Calendars: r.Calendars, Rules: map[string]bool{},
+	}
+	for _, rc := range r.Receivers {
+		er := engine.Receiver{Name: rc.Name}
+		for i, c := range rc.Webhook {
+			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("webhook/", i), SendResolved: c.SendResolved})
+		}
+		p.Receivers = append(p.Receivers, er)
+	}
+	if s.policy != nil {
+		p.Rules = s.policy.Rules
+	}
+	s.policy = p
+	s.step(engine.PolicyChanged{Policy: p})
+	s.due(s.now)
+}
+
+// due lets time pass until end.
+func (s *story) due(end time.Time) {
+	for {
+		at, ok := s.m.Next()
+		if !ok || at.After(end) {
+			break
+		}
+		if at.After(s.now) {
+			s.now = at
+		}
+		s.step(nil)
+	}
+	s.now = end
+	s.deliver()
+}
+
+func (s *story) deliver() {
+	out, _ := s.m.Outgoing(s.now)
+	for _, d := range out {
+		if d.N > 1 || d.Uncertain {
+			fmt.Fprintf(&s.out, "%s   attempt %d to %s/%s, uncertain: %v\n", stamp(s.now), d.N, d.Notification.Receiver, d.Notification.Integration, d.Uncertain)
+		}
+	}
+	s.sending = append(s.sending, out...)
+}
+
+func (s *story) answer(args []string) {
+	outcome := alertd.Outcome(args[len(args)-1])
+	waiting := s.sending
+	s.sending = nil
+	for _, d := range waiting {
+		if len(args) == 2 && d.Notification.Receiver+"/"+d.Notification.Integration != args[0] {
+			s.sending = append(s.sending, d)
+			continue
+		}
+		a := alertd.Attempt{Notification: d.Notification.ID, N: d.N, Outcome: outcome, Class: alertd.FailureServer}
+		if outcome == alertd.Delivered {
+			a.Class = ""
+		}
+		s.step(engine.Answered{Attempt: a})
+	}
+	s.due(s.now)
+}
+
+func (s *story) restart() {
+	s.m = engine.New()
+	for _, e := range s.journal {
+		s.m.Apply(e)
+	}
+	s.m.Resume()
+	s.sending = nil
+	s.step(engine.PolicyChanged{Policy: s.policy})
+	s.due(s.now)
+}
+
+func (s *story) step(in engine.Input) {
+	for _, e := range s.m.Step(s.now, in) {
+		b, err := json.Marshal(e)
+		s.check(err)
+		var back alertd.Entry
+		s.check(json.Unmarshal(b, &back))
+		s.journal = append(s.journal, back)
+		s.tell(e)
+	}
+}
+
+// tell writes one entry as a line.
+func (s *story) tell(e alertd.Entry) {
+	say := func(format string, args ...any) {
+		fmt.Fprintf(&s.out, "%s "+format+"\n", append([]any{stamp(e.Time)}, args...)...)
+	}
+	who := func(fp alertd.Fingerprint) string {
+		for _, a := range s.m.Alerts() {
+			if a.Fingerprint == fp {
+				return name(a.Labels)
+			}
+		}
+		return fp.String()
+	}
+	switch {
+	case e.Transition != nil:
+		t := e.Transition
+		say("%s → %s %s (%s)", t.From, t.Alert.State, name(t.Alert.Labels), t.Reason)
+	case e.Joined != nil:
+		say("  joins %s for %s, %s", e.Joined.Group, e.Joined.Receiver, e.Joined.Delivery)
+	case e.Scheduled != nil:
+		if e.Scheduled.Due.IsZero() {
+			return
+		}
+		say("  %s is due %s (%s)", e.Scheduled.Group, stamp(e.Scheduled.Due), e.Scheduled.Reason)
+	case e.Withheld != nil:
+		by, until := e.Withheld.By, ""
+		if fp, err := alertd.ParseFingerprint(by); err == nil {
+			by = who(fp)
+		}
+		if by != "" {
+			by = " by " + by
+		}
+		if !e.Withheld.Until.IsZero() {
+			until = " until " + stamp(e.Withheld.Until)
+		}
+		say("  %s not told to %s: %s%s%s", who(e.Withheld.Fingerprint), e.Withheld.Receiver, e.Withheld.Reason, by, until)
+	case e.Planned != nil:
+		n := e.Planned.Notification
+		kind := "NOTIFY"
+		if n.Digest {
+			kind = "DIGEST"
+		}
+		say("%s %s/%s #%d (%s)", kind, n.Receiver, n.Integration, n.Seq, n.Reason)
+		for _, a := range n.Alerts {
+			fmt.Fprintf(&s.out, "           %s %s\n", a.State, name(a.Labels))
+		}
+		if n.Truncated > 0 {
+			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
+		}
+	case e.Attempted != nil:
+		next := ""
+		if !e.Attempted.Next.IsZero() {
+			next = ", again " + stamp(e.Attempted.Next)
+		}
+		if e.Attempted.DeadLetter {
+			next = ", given up"
+		}
+		say("%s/%s: attempt %d %s%s", e.Attempted.Receiver, e.Attempted.Integration, e.Attempted.N, e.Attempted.Outcome, next)
+	}
+}
+
+func stamp(t time.Time) string { return t.Format("Mon 15:04:05") }
+
+func name(ls alertd.Labels) string {
+	rest := labels.NewBuilder(ls).Del(alertd.LabelAlert).Labels()
+	return ls.Get(alertd.LabelAlert) + rest.String()
+}
