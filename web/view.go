@@ -1,0 +1,498 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"html/template"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
+	"alertd/history"
+)
+
+// Bounds of the page. A page that lists everything is one that nobody can load when it matters.
+const (
+	maxAlerts      = 100 // of one severity
+	maxHeld        = 100
+	maxReview      = 20
+	maxServices    = 200
+	maxTransitions = 25
+	maxChips       = 12  // labels shown of one alert
+	maxChip        = 160 // characters of one label
+	maxProse       = 400 // characters of a summary, a next step, an error
+)
+
+// reviewed is how far back "info to review" looks, stale how old a health report may be.
+const (
+	reviewed = 24 * time.Hour
+	stale    = 5 * time.Minute
+)
+
+// seen is what the sources said, at one instant.
+type seen struct {
+	now         time.Time
+	zone        func(calendar string) *time.Location
+	alerts      []alertd.Alert
+	held        []alertd.Held
+	services    []alertd.Health
+	transitions []history.Transition
+	info        []history.Transition
+	self        *alertd.Health
+	blind       []string // sources that did not answer
+}
+
+// view is the page in words. The template only places them.
+type view struct {
+	Style   template.CSS
+	Icon    template.URL
+	Refresh int // seconds
+	Paused  bool
+	Version string
+
+	Title    string
+	Verdict  string
+	Because  string // a second line, or ""
+	Level    string // critical, warning or ok: a class and a shape
+	Now      moment
+	Counts   []count
+	Blind    []string
+	Sections []section
+	Waiting  []release
+	Ended    int // of those that wait, over already
+	More     int // that wait and are not shown
+	Info     []row
+	Services []service
+	Hidden   int // services
+	Rows     []row
+	Self     *service
+}
+
+type count struct {
+	Level, Word string
+	N           int
+}
+
+// section holds the alerts of one severity.
+type section struct {
+	Level, Title string
+	Alerts       []card
+	More         int
+}
+
+// card is an alert.
+type card struct {
+	Level, Name, Service  string
+	State, For            string // "firing", "12 min"
+	Since                 moment
+	Summary, Next         string
+	Value                 string
+	Held                  *held
+	Runbook, Trace, Trail string // links; Trail is a trace id without one
+	Chips                 []chip
+	Hidden                int // labels
+}
+
+type chip struct{ Name, Value string }
+
+// held says where an alert waits.
+type held struct {
+	Until    moment
+	In       string
+	Receiver string
+}
+
+// release is what leaves together.
+type release struct {
+	Until         moment
+	In            string
+	Receiver, Why string
+	Alerts        []waiting
+}
+
+type waiting struct {
+	Level, Name, Service string
+	Over                 bool // resolved while it waited
+}
+
+// row is a transition.
+type row struct {
+	Level, Name, Service string
+	Time                 moment
+	Ago                  string
+	From, To             string
+	Reason, Summary      string
+	Runbook, Trace       string
+}
+
+// service is a health report.
+type service struct {
+	Level, Name, Status string
+	Ago                 string
+	Stale               bool
+	Checks              []check
+}
+
+type check struct {
+	Level, Name, Status, Latency, Error string
+}
+
+// moment is an instant for people and, as ISO, for programs.
+type moment struct{ ISO, Text string }
+
+func (s *seen) view() view {
+	v := view{
+		Style: template.CSS(style), Refresh: int(refresh.Seconds()), //nolint:gosec // our own file
+		Now: s.moment(s.now, ""), Blind: s.blind,
+	}
+	waits := map[alertd.Fingerprint]*held{}
+	v.Waiting, v.Ended, v.More = s.waiting(waits)
+	v.Sections, v.Counts = s.sections(waits)
+	v.Info = s.rows(s.info)
+	v.Rows = s.rows(s.transitions)
+	v.Services, v.Hidden = s.reports()
+	if s.self != nil {
+		self := s.report(*s.self)
+		self.Stale = false // it has just been asked
+		v.Self = &self
+	}
+	s.judge(&v)
+	return v
+}
+
+// judge says in one line whether anybody has to do anything.
+func (s *seen) judge(v *view) {
+	n := map[string]int{}
+	for _, c := range v.Counts {
+		n[c.Level] = c.N
+	}
+	switch {
+	case slices.Contains(s.blind, "the alerts"):
+		v.Level, v.Verdict, v.Because = "critical", "alertd cannot say what is firing", "Do not rely on this page; alertd's log has the reason."
+	case n["critical"] > 0:
+		v.Level, v.Verdict = "critical", plural(n["critical"], "critical alert", "critical alerts")
+	case n["warning"] > 0:
+		v.Level, v.Verdict = "warning", "Nothing urgent"
+	default:
+		v.Level, v.Verdict = "ok", "All quiet"
+	}
+	if s.self != nil && s.self.Status != alertd.Healthy && v.Because == "" {
+		v.Because = "alertd itself is " + string(s.self.Status) + ": this page may not show everything."
+		if v.Level == "ok" {
+			v.Level, v.Verdict = "warning", "Nothing is known to be wrong"
+		}
+	}
+	v.Title = v.Verdict + " · alertd"
+	v.Icon = icons[v.Level]
+}
+
+// icons are shapes as well as colours, for tabs.
+var icons = map[string]template.URL{
+	"critical": icon(`<path fill="%23d1242f" d="M8 1l7.5 14H.5z"/>`),
+	"warning":  icon(`<path fill="%23bf8700" d="M8 .5L15.5 8 8 15.5.5 8z"/>`),
+	"ok":       icon(`<circle cx="8" cy="8" r="7" fill="%231a7f37"/>`),
+}
+
+func icon(shape string) template.URL {
+	const head = `data:image/svg+xml,<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">`
+	return template.URL(strings.NewReplacer("<", "%3C", ">", "%3E", `"`, "'", " ", "%20").Replace(head + shape + "</svg>")) //nolint:gosec // constants
+}
+
+// levels in the order in which people need them.
+var levels = []struct{ level, title, one, many string }{
+	{"critical", "Critical", "critical", "critical"},
+	{"warning", "Warning", "warning", "warnings"},
+	{"info", "Info", "info", "info"},
+	{"other", "Other severities", "other", "other"},
+}
+
+func levelOf(s alertd.Severity) string { return levels[min(s.Rank(), len(levels)-1)].level }
+
+func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, counts []count) {
+	alerts := slices.Clone(s.alerts)
+	slices.SortStableFunc(alerts, func(a, b alertd.Alert) int {
+		return cmp.Or(
+			cmp.Compare(order(a.State), order(b.State)),
+			a.ActiveAt.Compare(b.ActiveAt),
+			cmp.Compare(a.Fingerprint, b.Fingerprint),
+		)
+	})
+	for _, l := range levels {
+		sec, n := section{Level: l.level, Title: l.title}, 0
+		for i := range alerts {
+			a := &alerts[i]
+			if levelOf(a.Severity()) != l.level || order(a.State) == over {
+				continue
+			}
+			if a.State.Active() {
+				n++
+			}
+			if len(sec.Alerts) == maxAlerts {
+				sec.More++
+				continue
+			}
+			sec.Alerts = append(sec.Alerts, s.card(a, l.level, waits[a.Fingerprint]))
+		}
+		if len(sec.Alerts) > 0 {
+			out = append(out, sec)
+		}
+		if n > 0 || l.level != "other" {
+			word := l.many
+			if n == 1 {
+				word = l.one
+			}
+			counts = append(counts, count{l.level, word, n})
+		}
+	}
+	return out, counts
+}
+
+// over is the order of what is not shown.
+const over = 3
+
+func order(s alertd.State) int {
+	switch s {
+	case alertd.Firing:
+		return 0
+	case alertd.Recovering:
+		return 1
+	case alertd.Pending:
+		return 2
+	default:
+		return over
+	}
+}
+
+func (s *seen) card(a *alertd.Alert, level string, waits *held) card {
+	c := card{
+		Level: level, Name: clip(a.Name(), maxChip), Service: clip(a.Service(), maxChip), State: string(a.State),
+		Since: s.moment(a.ActiveAt, ""), For: span(s.now.Sub(a.ActiveAt)),
+		Next: clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse), Value: number(a.Value),
+		Held: waits, Runbook: link(a.RunbookURL), Trace: link(a.TraceURL),
+	}
+	if summary := a.Summary(); summary != a.Name() {
+		c.Summary = clip(summary, maxProse)
+	}
+	if c.Runbook == "" {
+		c.Runbook = link(a.Annotations.Get(alertd.AnnotationRunbook))
+	}
+	if c.Trace == "" || a.Trace.Unsampled {
+		c.Trace, c.Trail = "", clip(a.Trace.TraceID, 32)
+	}
+	a.Labels.Range(func(l labels.Label) {
+		switch l.Name {
+		case alertd.LabelAlert, alertd.LabelSeverity, alertd.LabelService:
+			return // said already
+		}
+		if len(c.Chips) == maxChips {
+			c.Hidden++
+			return
+		}
+		c.Chips = append(c.Chips, chip{clip(l.Name, maxChip), clip(l.Value, maxChip)})
+	})
+	return c
+}
+
+// waiting groups what leaves together, first due first, and notes in waits where each alert waits.
+func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended, more int) {
+	all := slices.Clone(s.held)
+	slices.SortStableFunc(all, func(a, b alertd.Held) int {
+		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Reason, b.Reason),
+			cmp.Compare(a.Calendar, b.Calendar), cmp.Compare(a.Alert.Severity().Rank(), b.Alert.Severity().Rank()),
+			cmp.Compare(a.Alert.Name(), b.Alert.Name()), cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint))
+	})
+	type key struct {
+		until                      int64
+		receiver, reason, calendar string
+	}
+	var last key
+	for i := range all {
+		h := &all[i]
+		until, in := s.moment(h.Until, h.Calendar), until(h.Until.Sub(s.now))
+		if waits[h.Alert.Fingerprint] == nil {
+			waits[h.Alert.Fingerprint] = &held{Until: until, In: in, Receiver: clip(h.Receiver, maxChip)}
+		}
+		done := !h.Alert.State.Active()
+		if done {
+			ended++
+		}
+		if i >= maxHeld {
+			more++
+			continue
+		}
+		k := key{h.Until.UnixNano(), h.Receiver, string(h.Reason), h.Calendar}
+		if len(out) == 0 || k != last {
+			why := string(h.Reason)
+			if h.Calendar != "" {
+				why += " by " + h.Calendar
+			}
+			out, last = append(out, release{Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(why, maxChip)}), k
+		}
+		r := &out[len(out)-1]
+		r.Alerts = append(r.Alerts, waiting{levelOf(h.Alert.Severity()), clip(h.Alert.Name(), maxChip), clip(h.Alert.Service(), maxChip), done})
+	}
+	return out, ended, more
+}
+
+func (s *seen) rows(ts []history.Transition) []row {
+	var out []row
+	for i := range ts {
+		t := &ts[i]
+		r := row{
+			Level: levelOf(t.Severity), Name: clip(t.Alert, maxChip), Service: clip(t.Service, maxChip),
+			Time: s.moment(t.Time, ""), Ago: ago(s.now.Sub(t.Time)), From: string(t.From), To: string(t.To),
+			Reason: string(t.Reason), Runbook: link(t.RunbookURL), Trace: link(t.TraceURL),
+		}
+		if t.Summary != t.Alert {
+			r.Summary = clip(t.Summary, maxProse)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (s *seen) reports() (out []service, hidden int) {
+	for _, h := range s.services {
+		out = append(out, s.report(h))
+	}
+	// What is unwell first: that is what people look for.
+	slices.SortStableFunc(out, func(a, b service) int {
+		return cmp.Or(cmp.Compare(wellness[a.Level], wellness[b.Level]), cmp.Compare(a.Name, b.Name))
+	})
+	if len(out) > maxServices {
+		out, hidden = out[:maxServices], len(out)-maxServices
+	}
+	return out, hidden
+}
+
+var wellness = map[string]int{"critical": 0, "warning": 1, "ok": 2}
+
+func (s *seen) report(h alertd.Health) service {
+	age := s.now.Sub(h.Timestamp)
+	out := service{Level: healthLevel(h.Status), Name: clip(h.Service, maxChip), Status: clip(string(h.Status), maxChip), Ago: ago(age), Stale: age > stale}
+	if out.Stale && out.Level == "ok" {
+		out.Level = "warning" // it was healthy once: nobody knows whether it is
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Checks)) {
+		c := h.Checks[name]
+		out.Checks = append(out.Checks, check{
+			Level: healthLevel(c.Status), Name: clip(name, maxChip), Status: clip(string(c.Status), maxChip),
+			Latency: latency(c.LatencyMS), Error: clip(c.Error, maxProse),
+		})
+	}
+	return out
+}
+
+func healthLevel(s alertd.HealthStatus) string {
+	switch s {
+	case alertd.Healthy:
+		return "ok"
+	case alertd.Degraded:
+		return "warning"
+	default:
+		return "critical"
+	}
+}
+
+// moment tells t in the zone of a calendar, "" being the page's own, always with the zone's name.
+func (s *seen) moment(t time.Time, calendar string) moment {
+	if t.IsZero() {
+		return moment{}
+	}
+	zone := s.zone(calendar)
+	if zone == nil {
+		zone = time.UTC
+	}
+	t = t.In(zone)
+	layout := "Mon 2 Jan 15:04 MST"
+	if d := t.Sub(s.now); d > 300*24*time.Hour || d < -300*24*time.Hour {
+		layout = "2 Jan 2006 15:04 MST"
+	}
+	return moment{t.Format(time.RFC3339), t.Format(layout)}
+}
+
+// span is a duration in two units at most.
+func span(d time.Duration) string {
+	d = max(d, 0)
+	switch day := 24 * time.Hour; {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < day:
+		return two(int(d/time.Hour), "h", int(d%time.Hour/time.Minute), "min")
+	default:
+		return two(int(d/day), "d", int(d%day/time.Hour), "h")
+	}
+}
+
+func two(big int, unit string, small int, rest string) string {
+	if small == 0 {
+		return fmt.Sprintf("%d %s", big, unit)
+	}
+	return fmt.Sprintf("%d %s %d %s", big, unit, small, rest)
+}
+
+func ago(d time.Duration) string {
+	if d < time.Second {
+		return "now"
+	}
+	return span(d) + " ago"
+}
+
+func until(d time.Duration) string {
+	if d < time.Second {
+		return "now"
+	}
+	return "in " + span(d)
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}
+
+// number rounds a value to what an eye takes in.
+func number(v alertd.Value) string { return strconv.FormatFloat(float64(v), 'g', 4, 64) }
+
+func latency(ms float64) string {
+	switch {
+	case !(ms > 0): // not measured, or no number
+		return ""
+	case ms < 10:
+		return strconv.FormatFloat(ms, 'g', 2, 64) + " ms"
+	case ms < 10_000:
+		return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+	default:
+		return strconv.FormatFloat(ms/1000, 'f', 1, 64) + " s"
+	}
+}
+
+// link is u where it is an absolute link of http or https, else "": a label may not choose what a click runs.
+func link(u string) string {
+	p, err := url.Parse(u)
+	if err != nil || (p.Scheme != "http" && p.Scheme != "https") || p.Host == "" || p.User != nil {
+		return ""
+	}
+	return p.String()
+}
+
+// clip cuts s to n characters, the last one an ellipsis.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n-1]) + "…"
+}

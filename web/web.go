@@ -1,0 +1,137 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"alertd"
+	"alertd/history"
+)
+
+// State is what alertd believes now. The values are copies that nobody changes any more.
+type State interface {
+	// Alerts are those that are pending, firing or recovering, and those that resolved a short while ago.
+	Alerts(ctx context.Context) ([]alertd.Alert, error)
+	// Held are the alerts that wait in a group.
+	Held(ctx context.Context) ([]alertd.Held, error)
+	// Services are the last health reports, one per service.
+	Services(ctx context.Context) ([]alertd.Health, error)
+}
+
+// History is what alertd remembers. [history.Store] is one.
+type History interface {
+	Transitions(ctx context.Context, f history.Filter) (history.Page, error)
+}
+
+// Options are what the dashboard shows. State is required.
+type Options struct {
+	State   State
+	History History                                 // nil: the page says that there is none
+	Ready   func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
+	Zone    func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
+	Version string
+	Log     *slog.Logger     // nil: nothing is logged
+	Now     func() time.Time // nil: time.Now
+}
+
+//go:embed page.html runbook.html
+var files embed.FS
+
+//go:embed style.css
+var style string
+
+var pages = template.Must(template.New("").ParseFS(files, "*.html"))
+
+// policy lets a page use its own style sheet and its icon, and nothing else: no script, frame, form or picture,
+// whatever a label says.
+var policy = func() string {
+	sum := sha256.Sum256([]byte(style))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+// refresh is how often a page that nobody paused asks again.
+const refresh = 15 * time.Second
+
+// New returns the dashboard. ?refresh=off holds it still.
+func New(o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Zone == nil {
+		o.Zone = func(string) *time.Location { return nil }
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := o.look(r.Context())
+		v.Paused = r.URL.Query().Get("refresh") == "off"
+		render(w, o.Log, "page.html", http.StatusOK, v)
+	})
+}
+
+// render writes a page, whole or not at all.
+func render(w http.ResponseWriter, log *slog.Logger, name string, status int, data any) {
+	var b bytes.Buffer
+	if err := pages.ExecuteTemplate(&b, name, data); err != nil {
+		log.Error("page failed", "page", name, "err", err)
+		http.Error(w, "the page could not be rendered; alertd's log has the reason", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the reader went away: nobody to tell
+}
+
+// look asks every source once. One that fails is said on the page; the others still show.
+func (o *Options) look(ctx context.Context) view {
+	var s seen
+	s.now = o.Now()
+	s.zone = o.Zone
+	note := func(what string, err error) {
+		if err != nil {
+			o.Log.Error("dashboard: a source failed", "source", what, "err", err)
+			s.blind = append(s.blind, what)
+		}
+	}
+	var err error
+	s.alerts, err = o.State.Alerts(ctx)
+	note("the alerts", err)
+	s.held, err = o.State.Held(ctx)
+	note("what waits", err)
+	s.services, err = o.State.Services(ctx)
+	note("the services' health", err)
+	if o.History == nil {
+		s.blind = append(s.blind, "the history")
+	} else {
+		page, err := o.History.Transitions(ctx, history.Filter{Limit: maxTransitions})
+		note("the history", err)
+		s.transitions = page.Transitions
+		page, err = o.History.Transitions(ctx, history.Filter{
+			Severity: string(alertd.Info), State: string(alertd.Firing), Since: s.now.Add(-reviewed), Limit: maxReview,
+		})
+		note("info to review", err)
+		s.info = page.Transitions
+	}
+	if o.Ready != nil {
+		h := o.Ready(ctx)
+		s.self = &h
+	}
+	v := s.view()
+	v.Version = o.Version
+	return v
+}
