@@ -1,0 +1,838 @@
+package rules
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"alertd"
+)
+
+// Options are the evaluator's numbers. The zero value means the defaults.
+type Options struct {
+	Settle        time.Duration // wait for the other half of an update, and distance of a key's evaluations; 100 ms
+	LookbackDelta time.Duration // how long a sample is believed; 5 m
+	Interval      time.Duration // of groups that do not say, and step of subqueries that do not; 1 m
+	ExternalURL   string        // for templates
+	NoEvents      bool          // ticks only, exactly as Prometheus
+}
+
+const (
+	// perSeries stretches the settle delay of a rule that is evaluated whole, by what reading a series costs many
+	// times over, so that such rules take some percents of a core and not all of it.
+	perSeries = 200 * time.Microsecond
+	// sweepEvery is how often series that went silent are looked for.
+	sweepEvery = time.Minute
+	// queryTimeout ends an expression that would hold everything up.
+	queryTimeout = 10 * time.Second
+	// querySamples bounds the memory of one evaluation: 16 bytes each.
+	querySamples = 10_000_000
+	// never is before every sample.
+	never = math.MinInt64
+)
+
+// Evaluator keeps the window and evaluates rules. One goroutine owns it: its methods must not be called at the same
+// time. It starts no goroutine itself.
+type Evaluator struct {
+	opts     Options
+	engine   *promql.Engine
+	parser   *parsed
+	external *url.URL
+
+	set    *Set
+	window *window
+	groups []*groupRun
+	rules  []*ruleRun
+
+	now       int64 // the latest now that was given, milliseconds
+	highest   uint64
+	oldest    *key // dirty keys in order of the first event that they wait to see evaluated
+	youngest  *key
+	ready     []*key
+	timers    timers
+	nextTick  time.Time
+	nextSweep time.Time
+	counts    Stats
+	buffers   buffers
+}
+
+// Stats are numbers about an evaluator. All that count events grow for ever.
+type Stats struct {
+	Series  int   // in the window
+	Samples int   // in the window
+	Bytes   int64 // estimated memory of the window
+	Keys    int   // partitions of all rules
+	Dirty   int   // keys that wait to be evaluated
+
+	Keyed  uint64 // evaluations of one key
+	Whole  uint64 // evaluations of a whole rule
+	Cheap  uint64 // of both, those answered by a compiled program instead of Prometheus's engine
+	Errors uint64 // of both, those that failed
+
+	TemplateErrors uint64 // templates that could not be expanded
+	MissedSlots    uint64 // ticks that were never evaluated, because Run came too late
+	TooNew         uint64 // samples refused: more than ten minutes ahead of our clock
+	TooOld         uint64 // samples refused: before the window of their series
+	Duplicates     uint64 // samples for an instant that their series has already
+	Unread         uint64 // samples that no rule reads
+}
+
+// ruleRun is a rule at work.
+type ruleRun struct {
+	*rule
+	group    *groupRun
+	uses     []use    // the selectors of the expression that the engine gets
+	indexes  []*index // of the uses
+	keys     map[string]*key
+	events   bool // samples make its keys dirty
+	program  *program
+	shortest int64 // look-back of the selector that looks back least, milliseconds
+	latest   int64 // newest instant that any key was evaluated at
+	epoch    uint64
+	recorded map[uint64]labels.Labels // series of the last evaluation, for a recording rule
+}
+
+// groupRun is a group at work.
+type groupRun struct {
+	*group
+	interval time.Duration
+	next     time.Time // slot
+	slot     int64     // latest evaluated slot, milliseconds
+	rules    []*ruleRun
+}
+
+// key is one partition of a rule; for a rule that is evaluated whole, all of it.
+type key struct {
+	rule     *ruleRun
+	scope    string
+	members  [][]*series // by use
+	unsorted bool
+	bySlot   []int64 // newest sample of each metric that the rule reads
+
+	dirty      bool
+	queue      queue
+	since, due int64 // nanoseconds, our time
+	newest     int64 // of the samples that made it dirty, milliseconds
+	seq        uint64
+	prev, next *key
+
+	ran   int64 // when it was last evaluated, nanoseconds, our time
+	at    int64 // the instant that it was last evaluated at, milliseconds
+	found []alertd.Finding
+	quiet uint64 // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
+}
+
+type queue uint8
+
+const (
+	nowhere queue = iota
+	waiting       // in timers
+	ready
+)
+
+// NewEvaluator begins with an empty window. The first tick of every group is its first slot after now.
+func NewEvaluator(set *Set, o Options, now time.Time) *Evaluator {
+	if o.Settle <= 0 {
+		o.Settle = 100 * time.Millisecond
+	}
+	if o.LookbackDelta <= 0 {
+		o.LookbackDelta = defaultLookbackDelta
+	}
+	if o.Interval <= 0 {
+		o.Interval = time.Minute
+	}
+	e := &Evaluator{opts: o, set: &Set{}, window: newWindow(), nextSweep: now.Add(sweepEvery)}
+	e.external, _ = url.Parse(o.ExternalURL)
+	if e.external == nil {
+		e.external = &url.URL{}
+	}
+	e.parser = &parsed{Parser: promqlParser}
+	e.engine = promql.NewEngine(promql.EngineOpts{
+		MaxSamples: querySamples, Timeout: queryTimeout, LookbackDelta: o.LookbackDelta,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return o.Interval.Milliseconds() },
+		EnableAtModifier:         true, EnableNegativeOffset: true, Parser: e.parser,
+	})
+	e.SetRules(set, now)
+	return e
+}
+
+// SetRules puts another set in force. Series that some rule still reads keep their window; keys of rules whose
+// expression stays the same keep what they know and what they wait for; groups with the same name and interval
+// keep their slots.
+func (e *Evaluator) SetRules(set *Set, now time.Time) {
+	oldRules, oldGroups, oldSeries, oldest := e.rules, e.groups, e.window.series, e.oldest
+	e.clock(now)
+	e.set, e.window, e.rules, e.groups = set, newWindow(), nil, nil
+	e.oldest, e.youngest, e.ready, e.timers, e.counts.Dirty = nil, nil, nil, nil, 0
+	e.parser.exprs = make(map[string]parser.Expr)
+	for _, g := range set.groups {
+		e.addGroup(g, now)
+	}
+	for _, g := range e.groups {
+		for _, old := range oldGroups {
+			if old.key() == g.key() && old.interval == g.interval {
+				g.next, g.slot = old.next, old.slot
+			}
+		}
+	}
+	e.findNextTick()
+
+	// In order of labels, so that nothing that follows depends on the order of a map.
+	var kept []*series
+	for _, s := range oldSeries {
+		for ; s != nil; s = s.chain {
+			kept = append(kept, s)
+		}
+	}
+	slices.SortFunc(kept, byLabels)
+	for _, s := range kept {
+		if s.indexes = e.window.matching(s.labels); len(s.indexes) > 0 {
+			s.touches = nil
+			s.keep = e.keep(s)
+			e.window.add(s)
+		}
+	}
+	e.inherit(oldRules, oldest)
+}
+
+func (e *Evaluator) addGroup(g *group, now time.Time) {
+	run := &groupRun{group: g, interval: cmp.Or(g.interval, e.opts.Interval), slot: never}
+	run.next = run.slotBefore(now).Add(run.interval)
+	for _, r := range g.rules {
+		rr := &ruleRun{rule: r, group: run, keys: make(map[string]*key), latest: never, epoch: 1, shortest: math.MaxInt64}
+		rr.events = r.eventDriven() && !e.opts.NoEvents
+		if r.expr != nil {
+			if _, ok := e.parser.exprs[r.text]; !ok {
+				e.parser.exprs[r.text] = r.expr
+			}
+			rr.uses, _ = uses(e.parser.exprs[r.text])
+			rr.program = compile(e.parser.exprs[r.text], rr.uses, e.opts.LookbackDelta)
+		}
+		for i, u := range rr.uses {
+			x := e.window.index(u)
+			x.users = append(x.users, user{rr, i})
+			rr.indexes = append(rr.indexes, x)
+			rr.shortest = min(rr.shortest, u.lookBack(e.opts.LookbackDelta).Milliseconds())
+		}
+		run.rules = append(run.rules, rr)
+		e.rules = append(e.rules, rr)
+	}
+	e.groups = append(e.groups, run)
+}
+
+// identity is by what a rule is known over a reload.
+func (r *ruleRun) identity() string {
+	if r.meta != nil {
+		return r.meta.ID
+	}
+	return r.rule.group.key() + "\x00" + r.definition()
+}
+
+// inherit gives new rules what the old ones knew, and queues the keys again that were dirty.
+func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
+	byID := make(map[string]*ruleRun)
+	for _, r := range old {
+		byID[r.identity()] = r
+	}
+	heirs := make(map[*key]*key)
+	for _, r := range e.rules {
+		was, ok := byID[r.identity()]
+		if !ok || was.text != r.text || was.partition.String() != r.partition.String() {
+			continue
+		}
+		same := was.definition() == r.definition()
+		if same {
+			r.recorded, r.epoch = was.recorded, was.epoch
+		}
+		r.latest = was.latest
+		for scope, k := range r.keys {
+			o := was.keys[scope]
+			if o == nil {
+				continue
+			}
+			k.ran, k.at = o.ran, o.at
+			if same {
+				k.found, k.quiet = o.found, o.quiet
+			}
+			heirs[o] = k
+		}
+	}
+	for o := oldest; o != nil; o = o.next {
+		if k := heirs[o]; k != nil && k.rule.events {
+			k.dirty, k.since, k.newest = true, o.since, o.newest
+			e.link(k, o.seq)
+			e.schedule(k)
+		}
+	}
+}
+
+// keep is how long a series must keep samples: what its selectors look back, and what an evaluation may lag behind
+// the newest sample. A selector without range, offset or subquery needs only the lag, since one sample before it is
+// kept anyway.
+func (e *Evaluator) keep(s *series) int64 {
+	var back, lag time.Duration
+	for _, x := range s.indexes {
+		for _, u := range x.users {
+			use := u.rule.uses[u.use]
+			if use.back > 0 {
+				back = max(back, use.lookBack(e.opts.LookbackDelta))
+			}
+			lag = max(lag, u.rule.group.interval+u.rule.group.queryOffset)
+		}
+	}
+	return (back + max(lag, time.Minute)).Milliseconds()
+}
+
+// join makes a series a member of the key that it belongs to.
+func (r *ruleRun) join(s *series, use int) {
+	if r.meta == nil {
+		return // a recording rule is only ever evaluated whole
+	}
+	scope := r.partition.Scope(s.labels)
+	k := r.keys[scope]
+	if k == nil {
+		k = &key{rule: r, scope: scope, members: make([][]*series, len(r.uses)), bySlot: make([]int64, len(r.metrics)), at: never}
+		for i := range k.bySlot {
+			k.bySlot[i] = never
+		}
+		r.keys[scope] = k
+	}
+	k.members[use] = append(k.members[use], s)
+	k.unsorted = true
+	t := touch{k, r.uses[use].slot}
+	if s.newest > k.bySlot[t.slot] && len(s.head) > 0 {
+		k.bySlot[t.slot] = s.newest
+	}
+	if r.events && !slices.Contains(s.touches, t) {
+		s.touches = append(s.touches, t)
+	}
+}
+
+// sorted are the members for one use in the order of their labels.
+func (k *key) sorted(use int) []*series {
+	if k.unsorted {
+		for _, list := range k.members {
+			slices.SortFunc(list, byLabels)
+		}
+		k.unsorted = false
+	}
+	return k.members[use]
+}
+
+func (e *Evaluator) clock(now time.Time) { e.now = now.UnixMilli() }
+
+// Warm puts samples into the window as if they had been there before: nothing is evaluated because of them.
+func (e *Evaluator) Warm(samples []alertd.Sample) {
+	for i := range samples {
+		e.store(&samples[i])
+	}
+}
+
+// Append takes in the samples of one message, all of them before any is evaluated. Run evaluates what they touch.
+// seq is the message's sequence in the EVENTS stream, 0 for samples that the daemon makes itself.
+func (e *Evaluator) Append(now time.Time, seq uint64, samples []alertd.Sample) {
+	e.clock(now)
+	e.highest = max(e.highest, seq)
+	nanos := now.UnixNano()
+	for i := range samples {
+		s := e.store(&samples[i])
+		if s == nil {
+			continue
+		}
+		for _, t := range s.touches {
+			e.mark(t, samples[i].T, nanos, seq)
+		}
+	}
+}
+
+// store puts a sample into its series. It gives nil if the sample is refused or nobody reads it. A duplicate is not
+// refused: that a sample is in the window does not mean that it was evaluated.
+func (e *Evaluator) store(sample *alertd.Sample) *series {
+	if sample.T > e.now+maxAhead.Milliseconds() {
+		e.counts.TooNew++
+		return nil
+	}
+	hash := sample.Labels.Hash()
+	s := e.window.find(sample.Labels, hash)
+	if s == nil {
+		found := e.window.matching(sample.Labels)
+		if len(found) == 0 {
+			e.counts.Unread++
+			return nil
+		}
+		s = &series{labels: sample.Labels, hash: hash, indexes: found}
+		s.keep = e.keep(s)
+		e.window.add(s)
+	}
+	s.seen = e.now
+	switch s.append(sample.T, sample.V, min(s.newest, e.now)-s.keep) {
+	case tooOld:
+		e.counts.TooOld++
+		return nil
+	case duplicate:
+		e.counts.Duplicates++
+	case stored:
+		if !sample.Trace.IsZero() {
+			s.remember(exemplar{sample.T, sample.V, sample.Trace})
+		}
+		for _, t := range s.touches {
+			t.key.bySlot[t.slot] = max(t.key.bySlot[t.slot], sample.T)
+		}
+	}
+	return s
+}
+
+// mark makes a key dirty because of a sample at t.
+func (e *Evaluator) mark(to touch, t, now int64, seq uint64) {
+	k := to.key
+	if !k.dirty {
+		k.dirty, k.since, k.newest = true, now, t
+		e.link(k, seq)
+		e.schedule(k)
+		return
+	}
+	if k.seq == 0 && seq != 0 {
+		e.unlink(k)
+		e.link(k, seq)
+	}
+	k.newest = max(k.newest, t)
+	if k.queue == waiting && len(k.bySlot) > 1 {
+		e.schedule(k)
+	}
+}
+
+// schedule decides when a dirty key is evaluated: at once, unless half of an update may still be on its way or the
+// key was evaluated just now.
+func (e *Evaluator) schedule(k *key) {
+	due := k.since
+	if len(k.bySlot) > 1 && slices.Min(k.bySlot) < k.newest {
+		due += int64(e.opts.Settle)
+	}
+	if k.ran != 0 && k.ran <= k.since {
+		due = max(due, k.ran+int64(e.pause(k)))
+	}
+	switch {
+	case k.queue == ready || k.queue == waiting && k.due == due:
+	case due <= k.since:
+		k.queue = ready
+		e.ready = append(e.ready, k)
+	default:
+		k.queue, k.due = waiting, due
+		e.timers.push(timer{due, k})
+	}
+}
+
+// pause is the least time between two evaluations of a key.
+func (e *Evaluator) pause(k *key) time.Duration {
+	if !k.rule.partition.IsWhole() {
+		return e.opts.Settle
+	}
+	n := 0
+	for _, list := range k.members {
+		n += len(list)
+	}
+	return max(e.opts.Settle, min(time.Duration(n)*perSeries, k.rule.group.interval))
+}
+
+// link puts a key into the list of those that hold the checkpoint back. Sequences grow, so its place is at the end.
+func (e *Evaluator) link(k *key, seq uint64) {
+	k.seq = seq
+	at := e.youngest
+	for at != nil && at.seq > seq {
+		at = at.prev
+	}
+	k.prev = at
+	if at == nil {
+		k.next, e.oldest = e.oldest, k
+	} else {
+		k.next, at.next = at.next, k
+	}
+	if k.next == nil {
+		e.youngest = k
+	} else {
+		k.next.prev = k
+	}
+	e.counts.Dirty++
+}
+
+func (e *Evaluator) unlink(k *key) {
+	if k.prev == nil {
+		e.oldest = k.next
+	} else {
+		k.prev.next = k.next
+	}
+	if k.next == nil {
+		e.youngest = k.prev
+	} else {
+		k.next.prev = k.prev
+	}
+	k.prev, k.next = nil, nil
+	e.counts.Dirty--
+}
+
+// Evaluated is the highest sequence such that no event up to it waits to be evaluated.
+func (e *Evaluator) Evaluated() uint64 {
+	for k := e.oldest; k != nil; k = k.next {
+		if k.seq != 0 {
+			return k.seq - 1
+		}
+	}
+	return e.highest
+}
+
+// Next is the earliest instant at which Run has something to do; it may be past. It is false if there is nothing,
+// which is so only without any group.
+func (e *Evaluator) Next() (time.Time, bool) {
+	var next time.Time
+	if len(e.ready) > 0 {
+		next = time.Unix(0, e.ready[0].since).UTC()
+	} else if t, ok := e.timers.first(); ok {
+		next = time.Unix(0, t.due).UTC()
+	}
+	if next.IsZero() || !e.nextTick.IsZero() && e.nextTick.Before(next) {
+		next = e.nextTick
+	}
+	return next, !next.IsZero()
+}
+
+// Run evaluates what is due: dirty keys first, then every group whose slot has come, once and at its latest slot;
+// slots before that are missed and only counted.
+//
+// A key for which the last answer was "nothing true" and still is gives no verdict again, unless its rule keeps
+// firing for a while, in which case each such answer counts. See [Evaluator.Retell].
+func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
+	e.clock(now)
+	nanos := now.UnixNano()
+	for {
+		t, ok := e.timers.first()
+		if !ok || t.due > nanos {
+			break
+		}
+		e.timers.pop()
+		t.key.queue = ready
+		e.ready = append(e.ready, t.key)
+	}
+	var out []alertd.Verdict
+	for _, k := range e.ready {
+		if v, ok := e.runKey(k, nanos); ok {
+			out = append(out, v)
+		}
+	}
+	clear(e.ready)
+	e.ready = e.ready[:0]
+	if !e.nextTick.IsZero() && !now.Before(e.nextTick) {
+		for _, g := range e.groups {
+			if !now.Before(g.next) {
+				out = e.tick(g, now, out)
+			}
+		}
+		e.findNextTick()
+	}
+	if !now.Before(e.nextSweep) {
+		e.nextSweep = now.Add(sweepEvery)
+		e.window.sweep(func(s *series) bool {
+			silent := s.keep + e.opts.LookbackDelta.Milliseconds()
+			return e.now-max(s.seen, s.newest) > silent
+		})
+	}
+	return out
+}
+
+// Retell makes the next answer for every key a verdict, even where nothing is true and that was said before. It is
+// for who takes over from somebody whose verdicts may not have arrived.
+func (e *Evaluator) Retell() {
+	for _, r := range e.rules {
+		r.epoch++
+	}
+}
+
+// runKey evaluates a dirty key. It reports false if there is nothing new to tell.
+func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
+	r := k.rule
+	at := e.instant(k)
+	e.unlink(k)
+	k.dirty, k.queue, k.ran, k.at = false, nowhere, nanos, at
+	r.latest = max(r.latest, at)
+	if r.partition.IsWhole() {
+		e.counts.Whole++
+	} else {
+		e.counts.Keyed++
+	}
+	v := alertd.Verdict{Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC()}
+	found, err := e.evaluate(r, k, at, at)
+	if err != nil {
+		e.counts.Errors++
+		v.Err = err.Error()
+		k.quiet = 0
+		return v, true
+	}
+	v.True, k.found = found, found
+	if len(found) > 0 {
+		k.quiet = 0
+		return v, true
+	}
+	told := k.quiet == r.epoch && r.meta.KeepFiringFor == 0
+	k.quiet = r.epoch
+	return v, !told
+}
+
+// instant is what a dirty key is evaluated at: its newest sample, but not before what it was evaluated at already,
+// by itself or by a tick that would have seen the sample. A producer whose clock ran ahead for a moment must not
+// hold its key in the future, hence own evaluations count only up to now; and a rule that is evaluated whole reads
+// many producers, so that none of them may take it there at all.
+func (e *Evaluator) instant(k *key) int64 {
+	at := k.newest
+	if k.rule.partition.IsWhole() {
+		at = min(at, e.now)
+	}
+	at = max(at, min(k.at, e.now))
+	if slot := k.rule.group.slot; slot > at && at > slot-k.rule.shortest {
+		at = slot
+	}
+	return at
+}
+
+// evaluate gives the findings of a rule at one instant, of one key or of all. The templates believe it is `told`.
+func (e *Evaluator) evaluate(r *ruleRun, k *key, at, told int64) ([]alertd.Finding, error) {
+	vector, err := e.query(view{e.window, r, k}, r.text, at)
+	if err != nil {
+		return nil, err
+	}
+	return e.findings(r, k, vector, at, told)
+}
+
+// query evaluates the expression of a rule.
+func (e *Evaluator) query(v view, text string, at int64) (promql.Vector, error) {
+	if v.rule != nil && v.rule.program != nil {
+		if vector, ok := v.rule.program.run(v, at, &e.buffers); ok {
+			e.counts.Cheap++
+			return vector, nil
+		}
+	}
+	ctx := context.Background()
+	q, err := e.engine.NewInstantQuery(ctx, v, nil, text, time.UnixMilli(at))
+	if err != nil {
+		return nil, err
+	}
+	defer q.Close()
+	switch result := q.Exec(ctx); value := result.Value.(type) {
+	case promql.Vector:
+		return value, result.Err
+	case promql.Scalar:
+		return promql.Vector{{T: value.T, F: value.V}}, result.Err
+	default:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		return nil, fmt.Errorf("expression gives neither a vector nor a scalar")
+	}
+}
+
+// tick evaluates a group whole.
+func (e *Evaluator) tick(g *groupRun, now time.Time, out []alertd.Verdict) []alertd.Verdict {
+	slot := g.slotBefore(now)
+	e.counts.MissedSlots += uint64(slot.Sub(g.next) / g.interval)
+	g.next = slot.Add(g.interval)
+	g.slot = slot.UnixMilli()
+	for _, r := range g.rules {
+		switch {
+		case r.expr == nil:
+		case r.record != "":
+			e.record(r, g.slot-g.queryOffset.Milliseconds(), now)
+		default:
+			out = append(out, e.tickRule(r, g.slot))
+		}
+	}
+	return out
+}
+
+// slotBefore is the latest slot that is not after now. Prometheus spreads its groups in the same way, and so
+// evaluates the same files at the same instants.
+func (g *groupRun) slotBefore(now time.Time) time.Time {
+	hash := labels.New(labels.Label{Name: "name", Value: g.name}, labels.Label{Name: "file", Value: g.file}).Hash()
+	interval := int64(g.interval)
+	offset := int64(hash % uint64(interval))
+	offset -= offset % int64(time.Millisecond) // PromQL's instants are whole milliseconds
+	shifted := now.UnixNano() - offset
+	return time.Unix(0, shifted-shifted%interval+offset).UTC()
+}
+
+func (e *Evaluator) findNextTick() {
+	e.nextTick = time.Time{}
+	for _, g := range e.groups {
+		if e.nextTick.IsZero() || g.next.Before(e.nextTick) {
+			e.nextTick = g.next
+		}
+	}
+}
+
+// tickRule evaluates an alerting rule whole at a slot. Keys that were evaluated at a later instant already know
+// better than the slot does: their answer is repeated, or the alert would flap whenever a producer's clock is a
+// little ahead.
+func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
+	e.counts.Whole++
+	at := slot
+	ahead := r.events && r.latest > slot
+	if ahead && r.partition.IsWhole() {
+		at = r.latest
+	}
+	v := alertd.Verdict{Rule: r.meta, At: time.UnixMilli(at).UTC()}
+	found, err := e.evaluate(r, nil, at-r.rule.group.queryOffset.Milliseconds(), at)
+	if err != nil {
+		e.counts.Errors++
+		r.epoch++
+		v.Err = err.Error()
+		return v
+	}
+	if ahead && !r.partition.IsWhole() {
+		found = r.repeat(found, slot)
+	}
+	for i := range found {
+		if k := r.keys[found[i].Scope]; k != nil {
+			k.quiet = 0
+		}
+	}
+	v.True = found
+	return v
+}
+
+// repeat replaces what was found for keys that were evaluated after the slot.
+func (r *ruleRun) repeat(found []alertd.Finding, slot int64) []alertd.Finding {
+	var later []*key
+	for _, k := range r.keys {
+		if k.at > slot {
+			later = append(later, k)
+		}
+	}
+	if len(later) == 0 {
+		return found
+	}
+	found = slices.DeleteFunc(found, func(f alertd.Finding) bool {
+		k := r.keys[f.Scope]
+		return k != nil && k.at > slot
+	})
+	for _, k := range later {
+		found = append(found, k.found...)
+	}
+	slices.SortFunc(found, byFinding)
+	return found
+}
+
+func byFinding(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) }
+
+// record evaluates a recording rule and puts its series into the window, where the next rules of the group see
+// them. A series that is no longer there is marked stale.
+func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) {
+	e.counts.Whole++
+	vector, err := e.query(view{e.window, r, nil}, r.text, at)
+	if err == nil {
+		err = e.recordVector(r, vector, at, now)
+	}
+	if err != nil {
+		e.counts.Errors++
+	}
+}
+
+func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now time.Time) error {
+	var (
+		builder = labels.NewBuilder(labels.EmptyLabels())
+		fresh   = make(map[uint64]labels.Labels, len(vector))
+		samples = make([]alertd.Sample, 0, len(vector))
+	)
+	for _, el := range vector {
+		builder.Reset(el.Metric)
+		builder.Set(alertd.LabelMetric, r.record)
+		for _, l := range r.labels {
+			builder.Set(l.name, l.value)
+		}
+		ls := builder.Labels()
+		if _, ok := fresh[ls.Hash()]; ok {
+			return duplicateLabels(ls)
+		}
+		fresh[ls.Hash()] = ls
+		samples = append(samples, alertd.Sample{Labels: ls, T: at, V: el.F})
+	}
+	for hash, ls := range r.recorded {
+		if _, ok := fresh[hash]; !ok {
+			samples = append(samples, alertd.Sample{Labels: ls, T: at, V: math.Float64frombits(value.StaleNaN)})
+		}
+	}
+	r.recorded = fresh
+	slices.SortFunc(samples, func(a, b alertd.Sample) int { return labels.Compare(a.Labels, b.Labels) })
+	e.Append(now, 0, samples)
+	return nil
+}
+
+func duplicateLabels(ls labels.Labels) error {
+	return fmt.Errorf("two results have the same labels %s: let the expression keep the label that tells them apart", ls)
+}
+
+// Observe matches occurrences against the occurrence rules. Each that matches gives a verdict at once. seq is the
+// message's sequence in the EVENTS stream.
+func (e *Evaluator) Observe(now time.Time, seq uint64, occs []alertd.Occurrence) []alertd.Verdict {
+	e.clock(now)
+	e.highest = max(e.highest, seq)
+	var out []alertd.Verdict
+	for i := range occs {
+		for _, r := range e.rules {
+			if r.occurrence != "" && r.matches(&occs[i]) {
+				out = append(out, e.occurred(r, &occs[i], now))
+			}
+		}
+	}
+	return out
+}
+
+func (r *rule) matches(o *alertd.Occurrence) bool {
+	if prefix, ok := strings.CutSuffix(r.occurrence, "*"); ok {
+		if !strings.HasPrefix(o.Type, prefix) {
+			return false
+		}
+	} else if o.Type != r.occurrence {
+		return false
+	}
+	return matches(r.match, o.Labels)
+}
+
+// occurred is the verdict on one occurrence. Its time is the event's own, unless that is missing or more than ten
+// minutes ahead: unlike a sample it is not refused then, since there will be no other.
+func (e *Evaluator) occurred(r *ruleRun, o *alertd.Occurrence, now time.Time) alertd.Verdict {
+	at := o.Time.UTC()
+	if at.IsZero() || at.After(now.Add(maxAhead)) {
+		at = now.UTC()
+	}
+	builder := labels.NewBuilder(o.Labels)
+	builder.Set("type", o.Type)
+	builder.Set("message", o.Message)
+	x := e.expander(r, promql.Sample{Metric: builder.Labels(), F: 1}, at)
+	finding := alertd.Finding{Value: 1, Trace: o.Trace}
+	finding.Labels = x.labels(o.Labels)
+	finding.Annotations = x.annotations()
+	return alertd.Verdict{Rule: r.meta, At: at, True: []alertd.Finding{finding}}
+}
+
+// Stats counts. It walks over the whole window, so it is for every few seconds, not for every event.
+func (e *Evaluator) Stats() Stats {
+	st := e.counts
+	st.Series = e.window.count
+	for _, s := range e.window.series {
+		for ; s != nil; s = s.chain {
+			st.Samples += s.samples()
+			st.Bytes += int64(s.bytes())
+		}
+	}
+	for _, r := range e.rules {
+		st.Keys += len(r.keys)
+	}
+	return st
+}

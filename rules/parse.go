@@ -1,0 +1,388 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/template"
+	"go.yaml.in/yaml/v3"
+
+	"alertd"
+)
+
+// File is one rule file as read from disk or embedded.
+type File struct {
+	Name string // as errors and rule ids show it
+	Data []byte
+}
+
+const (
+	// maxRules bounds what aliases in a small file can blow up to.
+	maxRules = 100_000
+	// maxAhead is how far a clock may be ahead of ours before we stop believing it.
+	maxAhead = 10 * time.Minute
+	// standing is how long an occurrence stands when its rule does not say.
+	standing = time.Hour
+)
+
+// Parse checks all files. The error joins every problem, each as "file:line:col: what: fix"; with any there is no
+// set. Files without groups are fine.
+func Parse(files []File) (*Set, error) {
+	var (
+		set   Set
+		errs  []error
+		count int
+		names = make(map[string]bool)
+	)
+	for _, f := range files {
+		p := fileParser{reader: reader{file: f.Name, lines: strings.Split(string(f.Data), "\n")}, budget: maxRules - count}
+		if names[f.Name] {
+			p.failAt(1, 1, "a second file of that name", "rename one of them, since rules are known by file, group and name")
+		}
+		names[f.Name] = true
+		groups := p.file(f.Data)
+		for _, g := range groups {
+			count += len(g.rules)
+		}
+		set.groups = append(set.groups, groups...)
+		errs = append(errs, p.problems...)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return &set, nil
+}
+
+type fileParser struct {
+	reader
+	budget int
+}
+
+func (p *fileParser) file(src []byte) []*group {
+	root := p.document(src)
+	if isNull(root) {
+		return nil
+	}
+	var groups []*group
+	for _, n := range p.items(p.fields(root, "a rule file", "groups")["groups"], "groups") {
+		g := p.group(n)
+		if slices.ContainsFunc(groups, func(o *group) bool { return o.name == g.name }) && g.name != "" {
+			p.fail(n, fmt.Sprintf("group %q is there twice in this file", g.name), "rename one of them or put their rules together")
+		}
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+func (p *fileParser) group(n *yaml.Node) *group {
+	f := p.fields(n, "a group", "name", "interval", "query_offset", "limit", "labels", "rules")
+	g := &group{
+		file: p.reader.file, name: p.text(f["name"]), interval: p.duration(f["interval"]),
+		queryOffset: p.duration(f["query_offset"]), limit: p.count(f["limit"]),
+	}
+	if g.name == "" {
+		p.fail(n, "a group has no name", "add `name: something`")
+	}
+	common := p.ruleLabels(f["labels"])
+	seen := make(map[string]int)
+	for _, rn := range p.items(f["rules"], "rules") {
+		if p.budget--; p.budget < 0 {
+			p.fail(rn, fmt.Sprintf("more than %d rules", maxRules), "split the files over several daemons")
+			return g
+		}
+		r := p.rule(rn, g, common)
+		if r == nil {
+			continue
+		}
+		if r.meta != nil {
+			r.meta.ID = g.file + ":" + g.name + ":" + r.meta.Name
+			if seen[r.meta.Name]++; seen[r.meta.Name] > 1 {
+				r.meta.ID += fmt.Sprintf("#%d", seen[r.meta.Name])
+			}
+		}
+		g.rules = append(g.rules, r)
+	}
+	return g
+}
+
+func (p *fileParser) rule(n *yaml.Node, g *group, common []pair) *rule {
+	f := p.fields(n, "a rule",
+		"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations", "on", "type", "match")
+	r := &rule{group: g, line: n.Line, column: n.Column, record: p.text(f["record"])}
+	alert := p.text(f["alert"])
+	r.labels = p.ruleLabels(f["labels"])
+	for _, l := range common {
+		if !slices.ContainsFunc(r.labels, func(o pair) bool { return o.name == l.name }) {
+			r.labels = append(r.labels, l)
+		}
+	}
+	slices.SortFunc(r.labels, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+	r.annotations = p.texts(f["annotations"], "annotations")
+
+	switch {
+	case r.record != "" && alert != "":
+		p.fail(n, "a rule has both alert and record", "make two rules of it")
+		return nil
+	case r.record == "" && alert == "":
+		p.fail(n, "a rule has neither alert nor record", "add `alert: Name`, or `record: metric:name` to store a series")
+		return nil
+	case r.record != "":
+		p.recording(r, f)
+	case !isNull(f["on"].value):
+		p.occurrence(r, alert, f)
+	default:
+		p.alerting(r, alert, f)
+	}
+	return r
+}
+
+// refuse complains about fields that this kind of rule does not have.
+func (p *fileParser) refuse(f map[string]field, kind, fix string, names ...string) {
+	for _, name := range names {
+		if v, ok := f[name]; ok {
+			p.fail(v.key, fmt.Sprintf("%s rule has %q", kind, name), fix)
+		}
+	}
+}
+
+func (p *fileParser) recording(r *rule, f map[string]field) {
+	p.refuse(f, "a recording", "remove it: a recording rule stores a series and alerts nobody",
+		"for", "keep_firing_for", "annotations", "on", "type", "match")
+	if !model.UTF8Validation.IsValidMetricName(r.record) || strings.ContainsAny(r.record, "{}") {
+		p.fail(f["record"].value, fmt.Sprintf("%q is no name for a metric", r.record), "write it like job:errors:rate5m; labels go below `labels`")
+	}
+	p.expression(r, f)
+	r.partition = whole("recording rules are evaluated at ticks only")
+}
+
+func (p *fileParser) alerting(r *rule, alert string, f map[string]field) {
+	p.refuse(f, "an alerting", "remove it, or add `on: event` for a rule that matches occurrences", "type", "match")
+	r.meta = &alertd.Rule{Name: alert, For: p.duration(f["for"]), KeepFiringFor: p.duration(f["keep_firing_for"])}
+	p.expression(r, f)
+	p.templates(r)
+	if r.expr != nil {
+		r.partition = keyLabels(PartitionOf(r.expr), r)
+	}
+}
+
+func (p *fileParser) occurrence(r *rule, alert string, f map[string]field) {
+	p.refuse(f, "an occurrence", "remove it: one event is enough for `on: event`, there is nothing to compute", "expr", "for")
+	r.meta = &alertd.Rule{Name: alert, KeepFiringFor: p.duration(f["keep_firing_for"]), Occurrence: true}
+	if r.meta.KeepFiringFor == 0 {
+		r.meta.KeepFiringFor = standing
+	}
+	if on := p.text(f["on"]); on != "event" {
+		p.fail(f["on"].value, fmt.Sprintf("on: %q is not known", on), "write `on: event`, or remove it and give an `expr`")
+	}
+	r.occurrence = p.text(f["type"])
+	base := strings.TrimSuffix(r.occurrence, ".*")
+	switch {
+	case r.occurrence == "":
+		at := f["on"].key
+		if v, ok := f["type"]; ok {
+			at = v.key
+		}
+		p.fail(at, "an occurrence rule has no type", "add `type: deployment.completed`, or `type: deployment.*`")
+	case base == "" || strings.ContainsAny(base, "*> \t\n"):
+		p.fail(f["type"].value, fmt.Sprintf("type %q is neither a type nor a prefix", r.occurrence), "write `deployment.completed`, or `deployment.*` for all below")
+	}
+	for _, n := range p.matchItems(f["match"]) {
+		r.match = append(r.match, p.matchers(n)...)
+	}
+	p.templates(r)
+	r.partition = whole("an occurrence is a finding by itself")
+}
+
+// matchItems takes one matcher or a list of them.
+func (p *fileParser) matchItems(f field) []*yaml.Node {
+	if f.value != nil && f.value.Kind == yaml.ScalarNode && !isNull(f.value) {
+		return []*yaml.Node{f.value}
+	}
+	return p.items(f, "match")
+}
+
+func (p *fileParser) matchers(n *yaml.Node) []*labels.Matcher {
+	const fix = "write matchers as in PromQL: 'service=~\"api|web\"'"
+	if n.Kind != yaml.ScalarNode {
+		p.fail(n, "a matcher is not text", fix)
+		return nil
+	}
+	text := strings.TrimSpace(n.Value)
+	if !strings.HasPrefix(text, "{") {
+		text = "{" + text + "}"
+	}
+	// A selector must select something, which for matchers on one occurrence is no rule of ours.
+	ms, err := promqlParser.ParseMetricSelector(strings.Replace(text, "{", `{__name__="occurrence",`, 1))
+	if err != nil {
+		p.fail(n, fmt.Sprintf("matcher %s: %s", n.Value, parseErrorText(err)), fix)
+		return nil
+	}
+	ms = slices.DeleteFunc(ms, func(m *labels.Matcher) bool { return m.Name == alertd.LabelMetric && m.Value == "occurrence" })
+	return ms
+}
+
+// ruleLabels reads labels, which unlike annotations cannot have every name.
+func (p *fileParser) ruleLabels(f field) []pair {
+	out := p.texts(f, "labels")
+	for _, l := range out {
+		if l.name == alertd.LabelMetric {
+			p.fail(l.node, "label __name__ cannot be set", "remove it; an alert's name is `alert`, a recorded metric's is `record`")
+		}
+	}
+	return out
+}
+
+// promqlParser reads what Prometheus reads without feature flags.
+var promqlParser = parser.NewParser(parser.Options{})
+
+func parseErrorText(err error) string {
+	if list, ok := errors.AsType[parser.ParseErrors](err); ok && len(list) > 0 {
+		return list[0].Err.Error()
+	}
+	return err.Error()
+}
+
+func (p *fileParser) expression(r *rule, f map[string]field) {
+	e := f["expr"]
+	text := p.text(e)
+	if strings.TrimSpace(text) == "" {
+		if e.value == nil || e.value.Kind == yaml.ScalarNode {
+			p.failAt(r.line, r.column, "a rule has no expr", "add `expr:` with a PromQL expression, or `on: event` and a `type`")
+		}
+		return
+	}
+	expr, err := promqlParser.ParseExpr(text)
+	if err != nil {
+		list, ok := errors.AsType[parser.ParseErrors](err)
+		if !ok || len(list) == 0 {
+			p.fail(e.value, "expr: "+err.Error(), "correct the PromQL expression")
+			return
+		}
+		for _, pe := range list {
+			line, column := p.locate(e.value, int(pe.PositionRange.Start))
+			p.failAt(line, column, "expr: "+pe.Err.Error(), "correct the PromQL expression there")
+		}
+		return
+	}
+	if t := expr.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
+		p.fail(e.value, fmt.Sprintf("expr gives a %s", parser.DocumentedType(t)), "a rule needs an instant vector: put a function such as rate() or max_over_time() around the range")
+		return
+	}
+	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+		at := -1
+		switch s := n.(type) {
+		case *parser.VectorSelector:
+			if s.Timestamp != nil {
+				at = int(s.PosRange.Start)
+			}
+		case *parser.SubqueryExpr:
+			if s.Timestamp != nil {
+				at = int(s.PositionRange().Start)
+			}
+		}
+		if at >= 0 {
+			line, column := p.locate(e.value, at)
+			p.failAt(line, column, "expr: @ with a fixed time", "use offset, or @ end(): the window moves on and cannot hold a fixed instant")
+		}
+		return nil
+	})
+	r.expr, r.text = expr, expr.String()
+	r.selectors, r.metrics = uses(expr)
+}
+
+// uses lists the selectors of an expression in the order in which they stand.
+func uses(expr parser.Expr) (out []use, metrics []string) {
+	var ranged time.Duration
+	isRange := false
+	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
+		switch s := n.(type) {
+		case *parser.MatrixSelector:
+			ranged, isRange = s.Range, true
+		case *parser.VectorSelector:
+			u := use{matchers: s.LabelMatchers, key: matchersKey(s.LabelMatchers), instant: !isRange, ranged: isRange}
+			u.back = s.OriginalOffset + ranged
+			for _, above := range path {
+				if q, ok := above.(*parser.SubqueryExpr); ok {
+					u.back += q.Range + q.OriginalOffset
+				}
+			}
+			u.back = max(u.back, 0)
+			metric := "{" + u.key + "}"
+			for _, m := range s.LabelMatchers {
+				if m.Name == alertd.LabelMetric && m.Type == labels.MatchEqual {
+					u.name, metric = m.Value, m.Value
+				}
+			}
+			if u.slot = slices.Index(metrics, metric); u.slot < 0 {
+				u.slot = len(metrics)
+				metrics = append(metrics, metric)
+			}
+			out = append(out, u)
+			ranged, isRange = 0, false
+		}
+		return nil
+	})
+	return out, metrics
+}
+
+func matchersKey(ms []*labels.Matcher) string {
+	texts := make([]string, len(ms))
+	for i, m := range ms {
+		texts[i] = m.String()
+	}
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), ",")
+}
+
+// sameLabel is a template that copies the label that it is for, which changes nothing.
+var sameLabel = regexp.MustCompile(`^\{\{-?\s*\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)\s*-?\}\}$`)
+
+// keyLabels takes from the partition what the rule's own labels overwrite. Two series that differ only there would
+// give one alert twice, which only an evaluation that sees both can tell. It also makes the scope of a finding a
+// function of the finding's own labels.
+func keyLabels(p Partition, r *rule) Partition {
+	if len(r.selectors) == 0 {
+		return whole("it reads no series")
+	}
+	drop := []string{alertd.LabelAlert}
+	for _, l := range r.labels {
+		if m := sameLabel.FindStringSubmatch(l.value); m == nil || m[1] != l.name {
+			drop = append(drop, l.name)
+		}
+	}
+	return p.without("the rule's own labels overwrite the only label that is kept", drop...)
+}
+
+// definitions are the variables that Prometheus gives to templates, and $message for occurrences.
+const definitions = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}" +
+	"{{$message := .Labels.message}}"
+
+// templates checks that the texts of a rule can be expanded, as far as that can be known beforehand.
+func (p *fileParser) templates(r *rule) {
+	for _, list := range [][]pair{r.labels, r.annotations} {
+		for _, t := range list {
+			if !strings.Contains(t.value, "{{") {
+				continue
+			}
+			data := template.AlertTemplateData(map[string]string{}, map[string]string{}, "", promql.Sample{})
+			err := template.NewTemplateExpander(context.Background(), definitions+t.value, "t", data, 0, nil, nil, nil).ParseTest()
+			if err == nil {
+				continue
+			}
+			what := strings.TrimPrefix(err.Error(), "template: t:")
+			if _, rest, ok := strings.Cut(what, ": "); ok {
+				what = rest
+			}
+			p.fail(t.node, fmt.Sprintf("template of %s: %s", t.name, what), "correct the template; a label is {{ $labels.service }}, the value {{ $value }}")
+		}
+	}
+}
