@@ -1,0 +1,454 @@
+package slack
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf16"
+
+	"alertd"
+	"alertd/notifier"
+
+	"github.com/slack-go/slack"
+)
+
+// Limits of Slack, and how far we go. Slack counts UTF-16 code units here and characters there; we count the larger.
+const (
+	maxBlocks  = 50
+	maxHeader  = 150
+	maxSection = 3000
+	// Slack refuses messages whose blocks hold somewhat more than 10,000 characters, and does not say how many.
+	maxTotal = 9000
+	maxText  = 3500 // an edit with more than 4000 is refused
+	maxURL   = 800  // longer ones are left out: they would crowd out the other alerts
+
+	details     = 5  // alerts told at length
+	perSection  = 10 // lines in one section, or Slack folds it away
+	maxLines    = 30 // alerts told in a line, firing and resolved each
+	lateAfter   = 2 * time.Minute
+	newestShown = 3
+)
+
+// message is one Slack message in both forms.
+type message struct {
+	text        string // notifications, screen readers
+	plain       string // all of it, where the blocks are refused
+	blocks      []slack.Block
+	attachments []slack.Attachment
+}
+
+// asPlain is the same message without blocks.
+func (m message) asPlain() message { return message{text: m.plain, plain: m.plain} }
+
+// options are always complete: an edit keeps what it does not name.
+func (m message) options(event, id string) []slack.MsgOption {
+	return []slack.MsgOption{
+		slack.MsgOptionText(m.text, false),
+		slack.MsgOptionBlocks(m.blocks...),
+		slack.MsgOptionAttachments(append([]slack.Attachment{}, m.attachments...)...),
+		slack.MsgOptionMetadata(slack.SlackMetadata{EventType: event, EventPayload: map[string]any{keyID: id}}),
+		slack.MsgOptionDisableLinkUnfurl(),
+		slack.MsgOptionDisableMediaUnfurl(),
+	}
+}
+
+// bell reports whether a change deserves to be heard: anything but good news.
+func bell(n *alertd.Notification) bool {
+	return n.Reason != alertd.ReasonSomeResolved && n.Reason != alertd.ReasonAllResolved
+}
+
+// layout collects blocks within Slack's limits.
+type layout struct {
+	n      *alertd.Notification
+	blocks []slack.Block
+	total  int
+	left   int // alerts that found no room
+}
+
+// room is kept for the footer.
+const footerRoom = 1000
+
+// section adds a section, or reports that there is no room for it.
+func (l *layout) section(text string) bool {
+	size := units(text)
+	if text == "" || size > maxSection || l.total+size > maxTotal-maxHeader-footerRoom || len(l.blocks) >= maxBlocks-2 {
+		return text == ""
+	}
+	l.total += size
+	l.blocks = append(l.blocks, slack.NewSectionBlock(mrkdwn(text), nil, nil))
+	return true
+}
+
+func mrkdwn(text string) *slack.TextBlockObject {
+	t := slack.NewTextBlockObject(slack.MarkdownType, text, false, false)
+	t.Verbatim = true // what looks like a mention or a channel is neither
+	return t
+}
+
+// renderGroup shows a group, or a digest, as it is.
+func renderGroup(n *alertd.Notification, external string, late time.Duration) message {
+	firing, resolved := notifier.Split(n)
+	isFiring := len(firing) > 0
+	title := notifier.Mark(n.Severity(), isFiring) + " " + notifier.Title(n)
+	l := &layout{n: n, left: n.Truncated}
+
+	step, book := sharedAdvice(firing)
+	if len(n.Alerts)+n.Truncated == 1 {
+		l.section(l.detail(&n.Alerts[0], "", "", ""))
+	} else {
+		if n.Digest && len(firing) > 0 {
+			l.section("*Still firing:* " + esc(notifier.BySeverity(firing), 100))
+		}
+		l.section(advice(step, book))
+		told := 0
+		for ; told < min(details, len(firing)); told++ {
+			a := &firing[told]
+			if !l.section(l.detail(a, heading(a), step, book)) {
+				break
+			}
+		}
+		l.list("*Also firing*", firing[told:])
+		l.list(resolvedTitle(n), resolved)
+	}
+	footer := l.footer(external, late)
+	return message{
+		text:        esc(title, 400) + shortly(firing),
+		plain:       plainText(n, title, external),
+		blocks:      []slack.Block{header(title)},
+		attachments: []slack.Attachment{{Color: color(n.Severity(), isFiring), Fallback: esc(title, 400), Blocks: slack.Blocks{BlockSet: append(l.blocks, footer)}}},
+	}
+}
+
+func resolvedTitle(n *alertd.Notification) string {
+	if n.Digest {
+		return "*Resolved while held*"
+	}
+	return "*Resolved*"
+}
+
+// renderReply tells in the group's thread what is new.
+func renderReply(n *alertd.Notification) message {
+	firing, resolved := notifier.Split(n)
+	l := &layout{n: n}
+	var lead string
+	switch {
+	case n.Reason == alertd.ReasonRepeat:
+		lead = "Still firing: " + notifier.Title(n)
+		for i := range firing[:min(newestShown, len(firing))] {
+			l.section(l.detail(&firing[i], heading(&firing[i]), "", ""))
+		}
+	case bell(n):
+		fresh := notifier.Fresh(n)
+		if lead = fmt.Sprintf("%d new, %s", len(fresh), notifier.Counts(n)); len(fresh) == 0 {
+			// Which ones are new was not said: show the newest.
+			lead = "New alerts, " + notifier.Counts(n)
+			fresh = slices.Clone(firing)
+			slices.SortStableFunc(fresh, func(a, b alertd.Notified) int { return notifier.Began(&b.Alert).Compare(notifier.Began(&a.Alert)) })
+			fresh = fresh[:min(newestShown, len(fresh))]
+		}
+		told := 0
+		for ; told < min(details, len(fresh)); told++ {
+			if !l.section(l.detail(&fresh[told], heading(&fresh[told]), "", "")) {
+				break
+			}
+		}
+		l.list("*Also new*", fresh[told:])
+		l.list("*Resolved*", resolved)
+	case len(firing) == 0:
+		lead = "All resolved"
+		l.list("", resolved)
+	default:
+		lead = fmt.Sprintf("%d resolved, %d still firing", len(resolved), len(firing))
+		l.list("", resolved)
+	}
+	title := notifier.Mark(n.Severity(), len(firing) > 0) + " " + notifier.Line(lead, 200)
+	m := message{
+		text:  esc(title, 400) + shortly(firing),
+		plain: plainText(n, title, ""),
+	}
+	m.blocks = append([]slack.Block{slack.NewSectionBlock(mrkdwn("*"+esc(title, 400)+"*"), nil, nil)}, l.blocks...)
+	if l.left > 0 {
+		m.blocks = append(m.blocks, smallPrint(fmt.Sprintf("and %d more", l.left)))
+	}
+	return m
+}
+
+func header(title string) slack.Block {
+	return slack.NewHeaderBlock(slack.NewTextBlockObject(slack.PlainTextType, cut(title, maxHeader), false, false))
+}
+
+func smallPrint(text string) slack.Block { return slack.NewContextBlock("", mrkdwn(text)) }
+
+// detail tells one alert at length; what all have in common was told before.
+func (l *layout) detail(a *alertd.Notified, head, commonStep, commonBook string) string {
+	var lines []string
+	if head != "" {
+		lines = append(lines, head)
+	}
+	if s := a.Summary(); s != a.Name() {
+		lines = append(lines, esc(s, 400))
+	}
+	lines = append(lines, l.history(a))
+	if s := notifier.NextStep(&a.Alert); a.State.Active() && s != commonStep {
+		lines = append(lines, "*Do next:* "+esc(s, 500))
+	}
+	var links []string
+	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && u != link(commonBook, "Runbook") {
+		links = append(links, u)
+	}
+	if t := trace(a); t != "" {
+		links = append(links, t)
+	}
+	if len(links) > 0 {
+		lines = append(lines, strings.Join(links, " · "))
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "\n")
+}
+
+// heading is an alert's sign, name and service.
+func heading(a *alertd.Notified) string {
+	s := notifier.Mark(a.Severity(), a.State.Active()) + " *" + esc(notifier.Name(&a.Alert), 100) + "*"
+	if service := a.Service(); service != "" {
+		s += " · " + esc(service, 80)
+	}
+	return s
+}
+
+// history is an alert's life: its value, since when, and how long it was held.
+func (l *layout) history(a *alertd.Notified) string {
+	began := notifier.Began(&a.Alert)
+	if !a.State.Active() {
+		s := "Resolved " + date(notifier.Ended(&a.Alert))
+		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
+			s += " after " + took
+		}
+		return s
+	}
+	s := "Value " + notifier.Value(a.Value) + " · since " + date(began)
+	if ago := notifier.Ago(began, l.n.PlannedAt); ago != "" {
+		s += " (" + ago + ")"
+	}
+	if held := notifier.Held(a, l.n.PlannedAt); held != "" {
+		s += " · held for " + held
+	}
+	return s
+}
+
+// list tells alerts in a line each.
+func (l *layout) list(title string, as []alertd.Notified) {
+	shown := as[:min(maxLines, len(as))]
+	l.left += len(as) - len(shown)
+	for chunk := range slices.Chunk(shown, perSection) {
+		var lines []string
+		if title != "" {
+			lines = append(lines, title)
+			title = ""
+		}
+		for i := range chunk {
+			lines = append(lines, l.line(&chunk[i]))
+		}
+		if !l.section(strings.Join(lines, "\n")) {
+			l.left += len(chunk)
+		}
+	}
+}
+
+// line tells an alert in one line of at most 290 characters.
+func (l *layout) line(a *alertd.Notified) string {
+	s := notifier.Mark(a.Severity(), a.State.Active()) + " *" + esc(notifier.Name(&a.Alert), 70) + "*"
+	if service := a.Service(); service != "" {
+		s += " · " + esc(service, 50)
+	}
+	began := notifier.Began(&a.Alert)
+	if a.State.Active() {
+		s += " · for " + notifier.Ago(began, l.n.PlannedAt)
+	} else {
+		s += " · lasted " + notifier.Ago(began, notifier.Ended(&a.Alert))
+	}
+	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && units(u) <= 120 {
+		s += " · " + u
+	}
+	return s
+}
+
+// sharedAdvice is the next step and the runbook that all firing alerts share, where there are several.
+func sharedAdvice(firing []alertd.Notified) (step, book string) {
+	for i := range firing {
+		s, b := notifier.NextStep(&firing[i].Alert), notifier.Runbook(&firing[i].Alert)
+		if i == 0 {
+			step, book = s, b
+		}
+		if s != step {
+			step = ""
+		}
+		if b != book {
+			book = ""
+		}
+	}
+	if len(firing) < 2 {
+		return "", ""
+	}
+	return step, book
+}
+
+func advice(step, book string) string {
+	var lines []string
+	if step != "" {
+		lines = append(lines, "*Do next:* "+esc(step, 500))
+	}
+	if u := link(book, "Runbook"); u != "" {
+		lines = append(lines, u)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// footer is small print: how many more, why this was sent, where to read on.
+func (l *layout) footer(external string, late time.Duration) slack.Block {
+	var parts []string
+	if l.left > 0 {
+		parts = append(parts, fmt.Sprintf("*and %d more*", l.left))
+	}
+	parts = append(parts, esc(l.n.Receiver, 60)+": "+esc(string(l.n.Reason), 60))
+	if u := link(notifier.Link(external), "Open alertd"); u != "" {
+		parts = append(parts, u)
+	}
+	if late > lateAfter {
+		parts = append(parts, "delivered "+notifier.Span(late)+" late")
+	}
+	return smallPrint(strings.Join(parts, " · "))
+}
+
+// shortly adds the most urgent alert's summary and next step to a fallback text.
+func shortly(firing []alertd.Notified) string {
+	if len(firing) == 0 {
+		return ""
+	}
+	a := &firing[0]
+	var s string
+	if sum := a.Summary(); sum != a.Name() {
+		s += "\n" + esc(sum, 300)
+	}
+	if next := notifier.NextStep(&a.Alert); next != "" {
+		s += "\nDo next: " + esc(next, 300)
+	}
+	return s
+}
+
+// plainText tells all of it in words, for a message whose blocks were refused.
+func plainText(n *alertd.Notification, title, external string) string {
+	l := &layout{n: n}
+	firing, resolved := notifier.Split(n)
+	var b strings.Builder
+	b.WriteString("*" + esc(title, 400) + "*")
+	left, size := n.Truncated, units(title)
+	for i, a := range append(firing, resolved...) {
+		text := "\n" + l.line(&a)
+		if i == 0 {
+			text = "\n" + l.detail(&a, heading(&a), "", "")
+		}
+		if size+units(text) > maxText-1000 {
+			left++
+			continue
+		}
+		size += units(text)
+		b.WriteString(text)
+	}
+	if left > 0 {
+		fmt.Fprintf(&b, "\nand %d more", left)
+	}
+	if u := link(notifier.Link(external), "Open alertd"); u != "" {
+		b.WriteString("\n" + u)
+	}
+	return b.String()
+}
+
+// trace is the link to an alert's trace, or its id in words.
+func trace(a *alertd.Notified) string {
+	u, id := notifier.Trace(&a.Alert)
+	if s := link(u, "Trace"); s != "" {
+		return s
+	}
+	if id == "" {
+		return ""
+	}
+	return "Trace " + esc(id, 64) + " (" + notifier.WhyNoTrace(&a.Alert) + ")"
+}
+
+// link is Slack's form of a link, "" for a URL that is empty or too long.
+func link(u, text string) string {
+	if u == "" || len(u) > maxURL {
+		return ""
+	}
+	return "<" + strings.ReplaceAll(u, "&", "&amp;") + "|" + text + ">"
+}
+
+// date is an instant that Slack shows in each reader's own time zone.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	return fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+func color(s alertd.Severity, firing bool) string {
+	if !firing {
+		return "#2e9e5b"
+	}
+	switch s.Rank() {
+	case 0:
+		return "#d0312d"
+	case 1:
+		return "#e8912d"
+	case 2:
+		return "#3a7bd5"
+	default:
+		return "#8d8d8d"
+	}
+}
+
+// esc makes one line of text from outside that cannot be markup, of at most limit characters when escaped.
+func esc(s string, limit int) string {
+	var b strings.Builder
+	size := 0
+	for _, r := range notifier.Line(s, limit) {
+		piece := string(r)
+		switch r {
+		case '&':
+			piece = "&amp;"
+		case '<':
+			piece = "&lt;"
+		case '>':
+			piece = "&gt;"
+		}
+		if size+units(piece) > limit-1 {
+			return b.String() + "…"
+		}
+		size += units(piece)
+		b.WriteString(piece)
+	}
+	return b.String()
+}
+
+// cut shortens plain text. It is not for text that holds escapes or links.
+func cut(s string, limit int) string {
+	if units(s) <= limit {
+		return s
+	}
+	size := 0
+	for i, r := range s {
+		if size += utf16.RuneLen(r); size > limit-1 {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}
+
+// units is the length that Slack may count: UTF-16 code units.
+func units(s string) int {
+	n := 0
+	for _, r := range s {
+		n += max(utf16.RuneLen(r), 1)
+	}
+	return n
+}
