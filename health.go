@@ -1,6 +1,9 @@
 package alertd
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // HealthStatus is how well a service, or one part of it, says it is.
 type HealthStatus string
@@ -11,6 +14,16 @@ const (
 	Degraded  HealthStatus = "degraded"
 	Unhealthy HealthStatus = "unhealthy"
 )
+
+// ParseHealthStatus reads a status without regard to case; false for any other word.
+func ParseHealthStatus(s string) (HealthStatus, bool) {
+	for _, status := range []HealthStatus{Healthy, Degraded, Unhealthy} {
+		if strings.EqualFold(s, string(status)) {
+			return status, true
+		}
+	}
+	return "", false
+}
 
 // Worse returns the worse of two statuses.
 func (s HealthStatus) Worse(t HealthStatus) HealthStatus {
