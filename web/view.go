@@ -24,6 +24,7 @@ const (
 	maxReview      = 20
 	maxServices    = 200
 	maxTransitions = 25
+	maxUnfolded    = 6   // alerts of one card that show at once
 	maxChips       = 12  // labels shown of one alert
 	maxChip        = 160 // characters of one label
 	maxProse       = 400 // characters of a summary, a next step, an error
@@ -68,6 +69,7 @@ type view struct {
 	Ended    int // of those that wait, over already
 	More     int // that wait and are not shown
 	Info     []row
+	Unread   int // info that is not shown
 	Services []service
 	Hidden   int // services
 	Rows     []row
@@ -82,21 +84,32 @@ type count struct {
 // section holds the alerts of one severity.
 type section struct {
 	Level, Title string
-	Alerts       []card
+	Cards        []card
 	More         int
 }
 
-// card is an alert.
+// card is what one name stands for: the alerts that ask for the same next step, and wait for the same hour.
 type card struct {
-	Level, Name, Service  string
-	State, For            string // "firing", "12 min"
-	Since                 moment
-	Summary, Next         string
-	Value                 string
-	Held                  *held
-	Runbook, Trace, Trail string // links; Trail is a trace id without one
-	Chips                 []chip
-	Hidden                int // labels
+	Level, Name   string
+	N             int
+	Next, Runbook string
+	Held          *held
+	Shared        []chip // labels that all of several alerts have
+	Alerts        []one  // the first of them
+	Rest          []one  // folded
+}
+
+// one is an alert on a card.
+type one struct {
+	Service      string
+	State, For   string // "firing", "12 min"
+	Since        moment
+	Summary      string
+	Value        string
+	Trace, Trail string // the link, or a trace's id where there is none
+	Unsampled    bool
+	Chips        []chip // labels
+	Hidden       int    // labels
 }
 
 type chip struct{ Name, Value string }
@@ -118,6 +131,7 @@ type release struct {
 
 type waiting struct {
 	Level, Name, Service string
+	N                    int  // so many of them
 	Over                 bool // resolved while it waited
 }
 
@@ -154,7 +168,7 @@ func (s *seen) view() view {
 	waits := map[alertd.Fingerprint]*held{}
 	v.Waiting, v.Ended, v.More = s.waiting(waits)
 	v.Sections, v.Counts = s.sections(waits)
-	v.Info = s.rows(s.info)
+	v.Info, v.Unread = s.review()
 	v.Rows = s.rows(s.transitions)
 	v.Services, v.Hidden = s.reports()
 	if s.self != nil {
@@ -224,7 +238,8 @@ func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, coun
 		)
 	})
 	for _, l := range levels {
-		sec, n := section{Level: l.level, Title: l.title}, 0
+		var shown []*alertd.Alert
+		n, more := 0, 0
 		for i := range alerts {
 			a := &alerts[i]
 			if levelOf(a.Severity()) != l.level || order(a.State) == over {
@@ -233,14 +248,14 @@ func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, coun
 			if a.State.Active() {
 				n++
 			}
-			if len(sec.Alerts) == maxAlerts {
-				sec.More++
-				continue
+			if len(shown) < maxAlerts {
+				shown = append(shown, a)
+			} else {
+				more++
 			}
-			sec.Alerts = append(sec.Alerts, s.card(a, l.level, waits[a.Fingerprint]))
 		}
-		if len(sec.Alerts) > 0 {
-			out = append(out, sec)
+		if l.level != "info" && len(shown) > 0 { // info has a list of its own
+			out = append(out, section{l.level, l.title, s.cards(shown, l.level, waits), more})
 		}
 		if n > 0 || l.level != "other" {
 			word := l.many
@@ -269,34 +284,95 @@ func order(s alertd.State) int {
 	}
 }
 
-func (s *seen) card(a *alertd.Alert, level string, waits *held) card {
-	c := card{
-		Level: level, Name: clip(a.Name(), maxChip), Service: clip(a.Service(), maxChip), State: string(a.State),
-		Since: s.moment(a.ActiveAt, ""), For: span(s.now.Sub(a.ActiveAt)),
-		Next: clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse), Value: number(a.Value),
-		Held: waits, Runbook: link(a.RunbookURL), Trace: link(a.TraceURL),
+// cards puts together what one person does in one go, in the order of the first of each.
+func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fingerprint]*held) []card {
+	type key struct{ name, next, runbook, until, receiver string }
+	var out []card
+	var members [][]*alertd.Alert
+	at := map[key]int{}
+	for _, a := range alerts {
+		c := card{Level: level, Name: clip(a.Name(), maxChip), Next: clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse), Held: waits[a.Fingerprint]}
+		if c.Runbook = link(a.RunbookURL); c.Runbook == "" {
+			c.Runbook = link(a.Annotations.Get(alertd.AnnotationRunbook))
+		}
+		k := key{name: a.Name(), next: c.Next, runbook: c.Runbook}
+		if c.Held != nil {
+			k.until, k.receiver = c.Held.Until.ISO, c.Held.Receiver
+		}
+		i, ok := at[k]
+		if !ok {
+			i, at[k] = len(out), len(out)
+			out, members = append(out, c), append(members, nil)
+		}
+		members[i] = append(members[i], a)
+	}
+	for i := range out {
+		shared := map[string]string{}
+		if len(members[i]) > 1 {
+			shared = common(members[i])
+		}
+		c := &out[i]
+		c.N = len(members[i])
+		c.Shared, _ = chips(members[i][0].Labels, func(l labels.Label) bool { return shared[l.Name] == l.Value })
+		for j, a := range members[i] {
+			o := s.one(a, shared)
+			if j < maxUnfolded {
+				c.Alerts = append(c.Alerts, o)
+			} else {
+				c.Rest = append(c.Rest, o)
+			}
+		}
+	}
+	return out
+}
+
+// common are the labels that all alerts have with the same value.
+func common(alerts []*alertd.Alert) map[string]string {
+	out := alerts[0].Labels.Map()
+	for _, a := range alerts[1:] {
+		maps.DeleteFunc(out, func(name, value string) bool { return a.Labels.Get(name) != value })
+	}
+	return out
+}
+
+func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
+	since := a.ActiveAt
+	if a.State == alertd.Recovering && !a.GoneAt.IsZero() {
+		since = a.GoneAt
+	}
+	o := one{
+		Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
+		Value: number(a.Value), Trace: link(a.TraceURL), Unsampled: a.Trace.Unsampled,
 	}
 	if summary := a.Summary(); summary != a.Name() {
-		c.Summary = clip(summary, maxProse)
+		o.Summary = clip(summary, maxProse)
 	}
-	if c.Runbook == "" {
-		c.Runbook = link(a.Annotations.Get(alertd.AnnotationRunbook))
+	if o.Trace == "" || o.Unsampled { // nobody keeps what was not sampled: a link would lead nowhere
+		o.Trace, o.Trail = "", clip(a.Trace.TraceID, 32)
 	}
-	if c.Trace == "" || a.Trace.Unsampled {
-		c.Trace, c.Trail = "", clip(a.Trace.TraceID, 32)
-	}
-	a.Labels.Range(func(l labels.Label) {
+	o.Chips, o.Hidden = chips(a.Labels, func(l labels.Label) bool {
+		_, said := shared[l.Name]
+		return !said
+	})
+	return o
+}
+
+// chips are the labels that want is true for, but those that stand elsewhere, and how many more there are.
+func chips(ls alertd.Labels, want func(labels.Label) bool) (out []chip, hidden int) {
+	ls.Range(func(l labels.Label) {
 		switch l.Name {
 		case alertd.LabelAlert, alertd.LabelSeverity, alertd.LabelService:
-			return // said already
-		}
-		if len(c.Chips) == maxChips {
-			c.Hidden++
 			return
 		}
-		c.Chips = append(c.Chips, chip{clip(l.Name, maxChip), clip(l.Value, maxChip)})
+		switch {
+		case !want(l):
+		case len(out) == maxChips:
+			hidden++
+		default:
+			out = append(out, chip{clip(l.Name, maxChip), clip(l.Value, maxChip)})
+		}
 	})
-	return c
+	return out, hidden
 }
 
 // waiting groups what leaves together, first due first, and notes in waits where each alert waits.
@@ -305,7 +381,8 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 	slices.SortStableFunc(all, func(a, b alertd.Held) int {
 		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Reason, b.Reason),
 			cmp.Compare(a.Calendar, b.Calendar), cmp.Compare(a.Alert.Severity().Rank(), b.Alert.Severity().Rank()),
-			cmp.Compare(a.Alert.Name(), b.Alert.Name()), cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint))
+			cmp.Compare(a.Alert.Name(), b.Alert.Name()), cmp.Compare(a.Alert.Service(), b.Alert.Service()),
+			cmp.Compare(order(a.Alert.State), order(b.Alert.State)), cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint))
 	})
 	type key struct {
 		until                      int64
@@ -335,7 +412,14 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 			out, last = append(out, release{Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(why, maxChip)}), k
 		}
 		r := &out[len(out)-1]
-		r.Alerts = append(r.Alerts, waiting{levelOf(h.Alert.Severity()), clip(h.Alert.Name(), maxChip), clip(h.Alert.Service(), maxChip), done})
+		w := waiting{levelOf(h.Alert.Severity()), clip(h.Alert.Name(), maxChip), clip(h.Alert.Service(), maxChip), 1, done}
+		if n := len(r.Alerts); n > 0 {
+			if same := r.Alerts[n-1]; same.Name == w.Name && same.Service == w.Service && same.Over == w.Over && same.Level == w.Level {
+				r.Alerts[n-1].N++
+				continue
+			}
+		}
+		r.Alerts = append(r.Alerts, w)
 	}
 	return out, ended, more
 }
@@ -355,6 +439,32 @@ func (s *seen) rows(ts []history.Transition) []row {
 		out = append(out, r)
 	}
 	return out
+}
+
+// review lists info that fires, and what fired within the last day, newest first, each alert once.
+func (s *seen) review() (out []row, more int) {
+	all := slices.Clone(s.info)
+	for i := range s.alerts {
+		if a := &s.alerts[i]; levelOf(a.Severity()) == "info" && a.State.Active() {
+			all = append(all, history.Transition{
+				Time: cmp.Or(a.FiredAt, a.ActiveAt), Alert: a.Name(), Severity: a.Severity(), Service: a.Service(), From: alertd.Inactive, To: a.State,
+				Summary: a.Summary(), RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, Fingerprint: a.Fingerprint,
+			})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b history.Transition) int {
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Fingerprint, b.Fingerprint))
+	})
+	told := map[alertd.Fingerprint]bool{}
+	all = slices.DeleteFunc(all, func(t history.Transition) bool {
+		again := told[t.Fingerprint]
+		told[t.Fingerprint] = true
+		return again
+	})
+	if len(all) > maxReview {
+		all, more = all[:maxReview], len(all)-maxReview
+	}
+	return s.rows(all), more
 }
 
 func (s *seen) reports() (out []service, hidden int) {

@@ -320,11 +320,11 @@ func TestVerdicts(t *testing.T) {
 		ready func(context.Context) alertd.Health
 		says  []string
 	}{
-		"nothing":       {shop{}, nil, []string{"All quiet", "No alert is active.", "Nothing waits", "No service has told"}},
+		"nothing":       {shop{}, nil, []string{"All quiet", "no warning is active.", "Nothing waits", "No service has told"}},
 		"critical":      {shop{alerts: firing("page")}, nil, []string{"1 critical alert"}},
 		"warning":       {shop{alerts: firing("warning")}, nil, []string{"Nothing urgent", "<b>1</b> warning"}},
 		"info":          {shop{alerts: firing("info")}, nil, []string{"All quiet"}},
-		"over":          {shop{alerts: []alertd.Alert{ended}}, nil, []string{"All quiet", "No alert is active."}},
+		"over":          {shop{alerts: []alertd.Alert{ended}}, nil, []string{"All quiet", "no warning is active."}},
 		"blind":         {shop{err: errors.New("no")}, nil, []string{"alertd cannot say what is firing", "the history could not be read"}},
 		"quiet and ill": {shop{}, ill, []string{"Nothing is known to be wrong", "alertd itself is degraded"}},
 	} {
