@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"alertd"
+
+	"github.com/prometheus/prometheus/model/labels"
 )
 
 // Split returns the alerts that fire and those that are over, each most urgent first, then oldest first, then by
@@ -191,6 +193,40 @@ func Name(a *alertd.Alert) string {
 		return s
 	}
 	return Line(a.Labels.String(), 80)
+}
+
+// Which returns a function that tells the alerts of a notification apart: it names the labels in which they
+// differ, "instance=a, mountpoint=/var", in at most 60 runes. Name, service and severity are shown anyway.
+func Which(n *alertd.Notification) func(*alertd.Alert) string {
+	shown := []string{alertd.LabelAlert, alertd.LabelService, alertd.LabelSeverity}
+	type seen struct {
+		value string
+		times int
+		many  bool
+	}
+	all := map[string]*seen{}
+	for i := range n.Alerts {
+		n.Alerts[i].Labels.Range(func(l labels.Label) {
+			s := all[l.Name]
+			if s == nil {
+				s = &seen{value: l.Value}
+				all[l.Name] = s
+			}
+			s.times++
+			s.many = s.many || s.value != l.Value
+		})
+	}
+	return func(a *alertd.Alert) string {
+		var parts []string
+		a.Labels.Range(func(l labels.Label) { // sorted by name
+			s := all[l.Name]
+			isService := a.Labels.Get(alertd.LabelService) == "" && l.Name == "job" // see alertd.ServiceOf
+			if s != nil && (s.many || s.times < len(n.Alerts)) && !isService && !slices.Contains(shown, l.Name) {
+				parts = append(parts, l.Name+"="+l.Value)
+			}
+		})
+		return Line(strings.Join(parts, ", "), 60)
+	}
 }
 
 // NextStep is what the person who reads this does first, "" where the rule does not say.

@@ -65,10 +65,11 @@ func (s *Sender) Send(_ context.Context, n alertd.Notification) (string, error) 
 type page struct {
 	strings.Builder
 	color bool
+	which func(*alertd.Alert) string
 }
 
 func (s *Sender) render(n *alertd.Notification) string {
-	p := &page{color: s.color}
+	p := &page{color: s.color, which: notifier.Which(n)}
 	firing, resolved := notifier.Split(n)
 	p.title(n, len(firing) > 0)
 	p.body(n, firing, resolved)
@@ -97,7 +98,7 @@ func (p *page) body(n *alertd.Notification, firing, resolved []alertd.Notified) 
 	for i := range firing[:min(details, len(firing))] {
 		a := &firing[i]
 		word := notifier.Word(a.Severity(), true)
-		p.field(p.paint(paintOf(a.Severity(), true), word), word, heading(a, width-gutter))
+		p.field(p.paint(paintOf(a.Severity(), true), word), word, p.heading(a, width-gutter))
 		p.alert(n, a)
 		p.WriteString("\n")
 	}
@@ -114,12 +115,12 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 	if s := notifier.Line(a.Summary(), 400); s != "" && s != a.Name() {
 		p.wrapped("", s)
 	}
-	p.wrapped("Value", notifier.Value(a.Value)+", "+history(n, a))
 	if a.State.Active() {
 		if s := notifier.Line(notifier.NextStep(&a.Alert), 400); s != "" {
 			p.wrapped("Do next", s)
 		}
 	}
+	p.wrapped("Value", notifier.Value(a.Value)+", "+history(n, a))
 	if u := notifier.Runbook(&a.Alert); u != "" {
 		p.field("Runbook", "Runbook", u)
 	}
@@ -151,11 +152,14 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 	return s
 }
 
-// heading is an alert's name and service.
-func heading(a *alertd.Notified, limit int) string {
+// heading is an alert's name and service, and what else tells it from the others.
+func (p *page) heading(a *alertd.Notified, limit int) string {
 	s := notifier.Name(&a.Alert)
 	if service := a.Service(); service != "" {
 		s += " · " + service
+	}
+	if which := p.which(&a.Alert); which != "" {
+		s += " · " + which
 	}
 	return notifier.Line(s, limit)
 }
@@ -164,7 +168,7 @@ func heading(a *alertd.Notified, limit int) string {
 func (p *page) list(label string, n *alertd.Notification, as []alertd.Notified) int {
 	for i := range as[:min(lines, len(as))] {
 		tail := ", " + brief(n, &as[i])
-		p.field(label, label, heading(&as[i], width-gutter-utf8.RuneCountInString(tail))+tail)
+		p.field(label, label, p.heading(&as[i], width-gutter-utf8.RuneCountInString(tail))+tail)
 		label = ""
 	}
 	return max(len(as)-lines, 0)

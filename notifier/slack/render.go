@@ -61,9 +61,16 @@ func bell(n *alertd.Notification) bool {
 // layout collects blocks within Slack's limits.
 type layout struct {
 	n      *alertd.Notification
+	which  func(*alertd.Alert) string // what tells an alert from the others
+	step   string                     // what all firing alerts say to do next, told once
+	book   string                     // their runbook, told once
 	blocks []slack.Block
 	total  int
 	left   int // alerts that found no room
+}
+
+func newLayout(n *alertd.Notification) *layout {
+	return &layout{n: n, which: notifier.Which(n)}
 }
 
 // room is kept for the footer.
@@ -91,24 +98,17 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 	firing, resolved := notifier.Split(n)
 	isFiring := len(firing) > 0
 	title := notifier.Mark(n.Severity(), isFiring) + " " + notifier.Title(n)
-	l := &layout{n: n, left: n.Truncated}
+	l := newLayout(n)
+	l.left = n.Truncated
 
-	step, book := sharedAdvice(firing)
 	if len(n.Alerts)+n.Truncated == 1 {
-		l.section(l.detail(&n.Alerts[0], "", "", ""))
+		l.section(l.detail(&n.Alerts[0], ""))
 	} else {
 		if n.Digest && len(firing) > 0 {
 			l.section("*Still firing:* " + esc(notifier.BySeverity(firing), 100))
 		}
-		l.section(advice(step, book))
-		told := 0
-		for ; told < min(details, len(firing)); told++ {
-			a := &firing[told]
-			if !l.section(l.detail(a, heading(a), step, book)) {
-				break
-			}
-		}
-		l.list("*Also firing*", firing[told:])
+		l.advice(firing)
+		l.details("*Also firing*", firing)
 		l.list(resolvedTitle(n), resolved)
 	}
 	footer := l.footer(external, late)
@@ -130,41 +130,36 @@ func resolvedTitle(n *alertd.Notification) string {
 // renderReply tells in the group's thread what is new.
 func renderReply(n *alertd.Notification) message {
 	firing, resolved := notifier.Split(n)
-	l := &layout{n: n}
+	l := newLayout(n)
 	var lead string
+	var told []alertd.Notified // firing alerts that the reply is about
 	switch {
 	case n.Reason == alertd.ReasonRepeat:
-		lead = "Still firing: " + notifier.Title(n)
-		for i := range firing[:min(newestShown, len(firing))] {
-			l.section(l.detail(&firing[i], heading(&firing[i]), "", ""))
-		}
+		lead = "Still firing: "
+		told = firing
+		l.advice(firing)
+		l.details("*Also firing*", firing)
 	case bell(n):
-		fresh := notifier.Fresh(n)
-		if lead = fmt.Sprintf("%d new, %s", len(fresh), notifier.Counts(n)); len(fresh) == 0 {
+		told = notifier.Fresh(n)
+		if lead = fmt.Sprintf("%d new: ", len(told)); len(told) == 0 {
 			// Which ones are new was not said: show the newest.
-			lead = "New alerts, " + notifier.Counts(n)
-			fresh = slices.Clone(firing)
-			slices.SortStableFunc(fresh, func(a, b alertd.Notified) int { return notifier.Began(&b.Alert).Compare(notifier.Began(&a.Alert)) })
-			fresh = fresh[:min(newestShown, len(fresh))]
+			lead = "New alerts: "
+			told = slices.Clone(firing)
+			slices.SortStableFunc(told, func(a, b alertd.Notified) int { return notifier.Began(&b.Alert).Compare(notifier.Began(&a.Alert)) })
+			told = told[:min(newestShown, len(told))]
 		}
-		told := 0
-		for ; told < min(details, len(fresh)); told++ {
-			if !l.section(l.detail(&fresh[told], heading(&fresh[told]), "", "")) {
-				break
-			}
-		}
-		l.list("*Also new*", fresh[told:])
+		l.advice(told)
+		l.details("*Also new*", told)
 		l.list("*Resolved*", resolved)
 	case len(firing) == 0:
-		lead = "All resolved"
 		l.list("", resolved)
 	default:
-		lead = fmt.Sprintf("%d resolved, %d still firing", len(resolved), len(firing))
+		lead = fmt.Sprintf("%d resolved: ", len(resolved))
 		l.list("", resolved)
 	}
-	title := notifier.Mark(n.Severity(), len(firing) > 0) + " " + notifier.Line(lead, 200)
+	title := notifier.Mark(n.Severity(), len(firing) > 0) + " " + lead + notifier.Title(n)
 	m := message{
-		text:  esc(title, 400) + shortly(firing),
+		text:  esc(title, 400) + shortly(told),
 		plain: plainText(n, title, ""),
 	}
 	m.blocks = append([]slack.Block{slack.NewSectionBlock(mrkdwn("*"+esc(title, 400)+"*"), nil, nil)}, l.blocks...)
@@ -174,14 +169,27 @@ func renderReply(n *alertd.Notification) message {
 	return m
 }
 
+// header is plain text, in which nothing is markup; the look-alikes are for whoever copies it elsewhere.
 func header(title string) slack.Block {
+	title = strings.NewReplacer("<", "‹", ">", "›").Replace(title)
 	return slack.NewHeaderBlock(slack.NewTextBlockObject(slack.PlainTextType, cut(title, maxHeader), false, false))
 }
 
 func smallPrint(text string) slack.Block { return slack.NewContextBlock("", mrkdwn(text)) }
 
+// details tells the first few alerts at length, as far as there is room, and the others in a line each.
+func (l *layout) details(others string, as []alertd.Notified) {
+	told := 0
+	for ; told < min(details, len(as)); told++ {
+		if !l.section(l.detail(&as[told], l.heading(&as[told]))) {
+			break
+		}
+	}
+	l.list(others, as[told:])
+}
+
 // detail tells one alert at length; what all have in common was told before.
-func (l *layout) detail(a *alertd.Notified, head, commonStep, commonBook string) string {
+func (l *layout) detail(a *alertd.Notified, head string) string {
 	var lines []string
 	if head != "" {
 		lines = append(lines, head)
@@ -189,12 +197,12 @@ func (l *layout) detail(a *alertd.Notified, head, commonStep, commonBook string)
 	if s := a.Summary(); s != a.Name() {
 		lines = append(lines, esc(s, 400))
 	}
-	lines = append(lines, l.history(a))
-	if s := notifier.NextStep(&a.Alert); a.State.Active() && s != commonStep {
+	if s := notifier.NextStep(&a.Alert); a.State.Active() && s != "" && s != l.step {
 		lines = append(lines, "*Do next:* "+esc(s, 500))
 	}
+	lines = append(lines, l.history(a))
 	var links []string
-	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && u != link(commonBook, "Runbook") {
+	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && u != link(l.book, "Runbook") {
 		links = append(links, u)
 	}
 	if t := trace(a); t != "" {
@@ -206,11 +214,14 @@ func (l *layout) detail(a *alertd.Notified, head, commonStep, commonBook string)
 	return strings.Join(slices.DeleteFunc(lines, func(s string) bool { return s == "" }), "\n")
 }
 
-// heading is an alert's sign, name and service.
-func heading(a *alertd.Notified) string {
+// heading is an alert's sign, name and service, and what else tells it from the others.
+func (l *layout) heading(a *alertd.Notified) string {
 	s := notifier.Mark(a.Severity(), a.State.Active()) + " *" + esc(notifier.Name(&a.Alert), 100) + "*"
 	if service := a.Service(); service != "" {
 		s += " · " + esc(service, 80)
+	}
+	if which := l.which(&a.Alert); which != "" {
+		s += " · " + esc(which, 80)
 	}
 	return s
 }
@@ -254,11 +265,14 @@ func (l *layout) list(title string, as []alertd.Notified) {
 	}
 }
 
-// line tells an alert in one line of at most 290 characters.
+// line tells an alert in one line of at most 290 characters, so that ten fit into a section.
 func (l *layout) line(a *alertd.Notified) string {
-	s := notifier.Mark(a.Severity(), a.State.Active()) + " *" + esc(notifier.Name(&a.Alert), 70) + "*"
+	s := notifier.Mark(a.Severity(), a.State.Active()) + " *" + esc(notifier.Name(&a.Alert), 60) + "*"
 	if service := a.Service(); service != "" {
-		s += " · " + esc(service, 50)
+		s += " · " + esc(service, 40)
+	}
+	if which := l.which(&a.Alert); which != "" {
+		s += " · " + esc(which, 60)
 	}
 	began := notifier.Began(&a.Alert)
 	if a.State.Active() {
@@ -266,41 +280,34 @@ func (l *layout) line(a *alertd.Notified) string {
 	} else {
 		s += " · lasted " + notifier.Ago(began, notifier.Ended(&a.Alert))
 	}
-	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && units(u) <= 120 {
+	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && units(u) <= 90 && u != link(l.book, "Runbook") {
 		s += " · " + u
 	}
 	return s
 }
 
-// sharedAdvice is the next step and the runbook that all firing alerts share, where there are several.
-func sharedAdvice(firing []alertd.Notified) (step, book string) {
-	for i := range firing {
-		s, b := notifier.NextStep(&firing[i].Alert), notifier.Runbook(&firing[i].Alert)
-		if i == 0 {
-			step, book = s, b
-		}
-		if s != step {
-			step = ""
-		}
-		if b != book {
-			book = ""
-		}
-	}
+// advice tells once what all firing alerts say to do next, and their runbook, where they agree.
+func (l *layout) advice(firing []alertd.Notified) {
 	if len(firing) < 2 {
-		return "", ""
+		return
 	}
-	return step, book
-}
-
-func advice(step, book string) string {
+	l.step, l.book = notifier.NextStep(&firing[0].Alert), notifier.Runbook(&firing[0].Alert)
+	for i := range firing {
+		if notifier.NextStep(&firing[i].Alert) != l.step {
+			l.step = ""
+		}
+		if notifier.Runbook(&firing[i].Alert) != l.book {
+			l.book = ""
+		}
+	}
 	var lines []string
-	if step != "" {
-		lines = append(lines, "*Do next:* "+esc(step, 500))
+	if l.step != "" {
+		lines = append(lines, "*Do next:* "+esc(l.step, 500))
 	}
-	if u := link(book, "Runbook"); u != "" {
+	if u := link(l.book, "Runbook"); u != "" {
 		lines = append(lines, u)
 	}
-	return strings.Join(lines, "\n")
+	l.section(strings.Join(lines, "\n"))
 }
 
 // footer is small print: how many more, why this was sent, where to read on.
@@ -337,7 +344,7 @@ func shortly(firing []alertd.Notified) string {
 
 // plainText tells all of it in words, for a message whose blocks were refused.
 func plainText(n *alertd.Notification, title, external string) string {
-	l := &layout{n: n}
+	l := newLayout(n)
 	firing, resolved := notifier.Split(n)
 	var b strings.Builder
 	b.WriteString("*" + esc(title, 400) + "*")
@@ -345,7 +352,7 @@ func plainText(n *alertd.Notification, title, external string) string {
 	for i, a := range append(firing, resolved...) {
 		text := "\n" + l.line(&a)
 		if i == 0 {
-			text = "\n" + l.detail(&a, heading(&a), "", "")
+			text = "\n" + l.detail(&a, l.heading(&a))
 		}
 		if size+units(text) > maxText-1000 {
 			left++
