@@ -24,6 +24,8 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout
 
 // commands is the command line. Every field is a command and has a file of its own.
 type commands struct {
+	Serve   serveCmd   `cmd:"" help:"Run the daemon until it is told to end; SIGHUP makes it read its files again."`
+	Check   checkCmd   `cmd:"" help:"Check rule, routing and health files; every problem with its place."`
 	Publish publishCmd `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
 	Alerts  alertsCmd  `cmd:"" help:"Show the alerts that are active now."`
 	History historyCmd `cmd:"" help:"Show what happened: every change of every alert's state."`
@@ -119,17 +121,12 @@ func withHint(msg, hint string) string {
 	return msg + "\n  hint: " + hint
 }
 
-// errSilent fails a command that has said everything already.
-var errSilent = errors.New("")
-
 // report prints the error, if there is one, and returns the exit code that it means.
 func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	if msg := strings.TrimSpace(err.Error()); msg != "" {
-		fmt.Fprintf(stderr, "alertd: %s\n", msg)
-	}
+	fmt.Fprintf(stderr, "alertd: %s\n", err)
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return 2
 	}
