@@ -1,0 +1,204 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"alertd"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// The header that names the format of a message's body.
+const (
+	formatHeader  = "Alertd-Journal"
+	formatVersion = "1"
+)
+
+// encode writes a commit's body.
+func encode(c alertd.Commit) ([]byte, error) {
+	for i := range c.Entries {
+		if n := decisions(&c.Entries[i]); n != 1 {
+			return nil, fmt.Errorf("commit: entry %d of %d holds %d decisions instead of one", i+1, len(c.Entries), n)
+		}
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	if len(b) > MaxCommit {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d, in %d entries", ErrTooLarge, len(b), MaxCommit, len(c.Entries))
+	}
+	return b, nil
+}
+
+// decode reads what encode wrote. It is not trusted to be that: any body gives a commit or an error.
+func decode(b []byte) (c alertd.Commit, err error) {
+	if err := json.Unmarshal(b, &c); err != nil {
+		return alertd.Commit{}, err
+	}
+	for i := range c.Entries {
+		if n := decisions(&c.Entries[i]); n != 1 {
+			return alertd.Commit{}, fmt.Errorf("entry %d holds %d decisions that this version knows, instead of one", i+1, n)
+		}
+	}
+	return c, nil
+}
+
+// decisions counts the pointers of an entry that are set.
+func decisions(e *alertd.Entry) (n int) {
+	for _, set := range [...]bool{
+		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil,
+		e.Flushed != nil, e.Planned != nil, e.Attempted != nil, e.Policy != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
+// sumOf is the checksum that the next commit carries.
+func sumOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// tail is the end of the journal as a writer knows it.
+type tail struct {
+	seq   uint64
+	sum   string // of the body at seq; "" for an empty journal
+	epoch uint64
+}
+
+// tailAt is the tail of a journal that ends with body.
+func tailAt(seq uint64, body []byte) tail {
+	c, _ := decode(body) // what cannot be read is found by Replay, which says more about it
+	return tail{seq: seq, sum: sumOf(body), epoch: c.Epoch}
+}
+
+// next is the body of the commit that comes after the tail, and the tail after that.
+func (t tail) next(c alertd.Commit) (body []byte, after tail, err error) {
+	if c.Epoch < t.epoch {
+		return nil, t, fmt.Errorf("%w: epoch %d is over, the last commit is of epoch %d", ErrFenced, c.Epoch, t.epoch)
+	}
+	c.Prev = t.sum
+	if body, err = encode(c); err != nil {
+		return nil, t, err
+	}
+	return body, tail{seq: t.seq + 1, sum: sumOf(body), epoch: c.Epoch}, nil
+}
+
+// chain checks messages one by one.
+type chain struct {
+	next  uint64 // the sequence that has to come
+	sum   string // of the one before
+	known bool   // whether sum is; else the next message is taken as it is
+	epoch uint64
+}
+
+// check takes the next message and returns its commit.
+func (ch *chain) check(seq uint64, version string, body []byte) (alertd.Commit, error) {
+	corrupt := func(format string, v ...any) (alertd.Commit, error) {
+		return alertd.Commit{}, &CorruptError{Seq: ch.next, Reason: fmt.Sprintf(format, v...)}
+	}
+	if seq != ch.next {
+		return corrupt("the next commit is %d, what lies between is missing", seq)
+	}
+	if version != formatVersion {
+		return corrupt("format %q is not the one that this version of alertd reads (%s)", version, formatVersion)
+	}
+	c, err := decode(body)
+	if err != nil {
+		return corrupt("%v", err)
+	}
+	if ch.known && c.Prev != ch.sum {
+		return corrupt("it does not follow the commit before it: its checksum says %.12q, that of %d is %.12q", c.Prev, seq-1, ch.sum)
+	}
+	ch.next, ch.sum, ch.known, ch.epoch = seq+1, sumOf(body), true, c.Epoch
+	return c, nil
+}
+
+// startOf is the chain of a reader that wants to have from next, and the sequence at which it has to begin to
+// read: one earlier, because a commit is checked against its predecessor.
+func startOf(from uint64) chain {
+	if from <= 1 {
+		return chain{next: 1, known: true}
+	}
+	return chain{next: from - 1}
+}
+
+// pastTheEnd is what a reader gets who has seen more than there is.
+func pastTheEnd(from, last uint64) error {
+	return &CorruptError{Seq: last + 1, Reason: fmt.Sprintf("it ends at %d, but %d was read before: commits are lost", last, from-1)}
+}
+
+// A snapshot is: the magic, the sequence (8 bytes, big-endian), the checksum of the commit there, the checksum of
+// what follows, and the state, compressed.
+const (
+	snapshotMagic = "alertd-snapshot-1\n"
+	snapshotHead  = len(snapshotMagic) + 8 + sha256.Size + sha256.Size
+	maxState      = 1 << 30 // bytes of an unpacked state: a bound for a damaged or hostile one
+)
+
+// zstdWriter and zstdReader are safe for concurrent use and cost much to make.
+var (
+	zstdWriter = sync.OnceValue(func() *zstd.Encoder {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			panic(err) // only for options that do not exist
+		}
+		return w
+	})
+	zstdReader = sync.OnceValue(func() *zstd.Decoder {
+		r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxState), zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			panic(err) // only for options that do not exist
+		}
+		return r
+	})
+)
+
+// packSnapshot writes a snapshot of the state at seq, where the commit's checksum is sum (hexadecimal).
+func packSnapshot(seq uint64, sum string, state []byte) ([]byte, error) {
+	if len(state) > maxState {
+		return nil, fmt.Errorf("snapshot: a state of %d bytes is larger than %d", len(state), maxState)
+	}
+	rawSum, err := hex.DecodeString(sum)
+	if err != nil || len(rawSum) != sha256.Size {
+		return nil, fmt.Errorf("snapshot: %q is not a checksum", sum)
+	}
+	b := make([]byte, 0, snapshotHead+len(state)/4)
+	b = append(b, snapshotMagic...)
+	b = binary.BigEndian.AppendUint64(b, seq)
+	b = append(b, rawSum...)
+	b = append(b, make([]byte, sha256.Size)...)
+	b = zstdWriter().EncodeAll(state, b)
+	own := sha256.Sum256(b[snapshotHead:])
+	copy(b[snapshotHead-sha256.Size:], own[:])
+	return b, nil
+}
+
+// unpackSnapshot reads what packSnapshot wrote, or says that it is something else.
+func unpackSnapshot(b []byte) (seq uint64, sum string, state []byte, err error) {
+	if len(b) < snapshotHead || !bytes.HasPrefix(b, []byte(snapshotMagic)) {
+		return 0, "", nil, errors.New("not a snapshot of this version")
+	}
+	own := sha256.Sum256(b[snapshotHead:])
+	if !bytes.Equal(own[:], b[snapshotHead-sha256.Size:snapshotHead]) {
+		return 0, "", nil, errors.New("damaged: wrong checksum")
+	}
+	seq = binary.BigEndian.Uint64(b[len(snapshotMagic):])
+	at := len(snapshotMagic) + 8
+	sum = hex.EncodeToString(b[at : at+sha256.Size])
+	if state, err = zstdReader().DecodeAll(b[snapshotHead:], nil); err != nil {
+		return 0, "", nil, fmt.Errorf("damaged: %w", err)
+	}
+	return seq, sum, state, nil
+}

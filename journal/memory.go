@@ -1,0 +1,215 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"alertd"
+)
+
+// followBatch bounds what fn of Follow gets at once, in records.
+const followBatch = 256
+
+// Memory is a handle on a journal in memory: the twin of [NATS] for tests, with the same encoding, fence and
+// checks. It is safe for concurrent use.
+type Memory struct {
+	store *memoryStore
+
+	mu   sync.Mutex
+	tail tail // what this handle has seen
+}
+
+// memoryStore is what all handles share.
+type memoryStore struct {
+	mu        sync.Mutex
+	messages  []memoryMessage // of sequence 1 and up
+	snapshots [][]byte
+	grown     chan struct{} // closed and replaced at every append
+}
+
+type memoryMessage struct {
+	version string
+	body    []byte // nil: deleted
+}
+
+var _ Log = (*Memory)(nil)
+
+// NewMemory makes an empty journal and the first handle on it.
+func NewMemory() *Memory { return &Memory{store: &memoryStore{grown: make(chan struct{})}} }
+
+// Handle is another handle on the same journal, as another node would have it. Its fence is at the present end.
+func (m *Memory) Handle() *Memory {
+	h := &Memory{store: m.store}
+	m.store.mu.Lock()
+	defer m.store.mu.Unlock()
+	if n := len(m.store.messages); n > 0 {
+		h.tail = tailAt(uint64(n), m.store.messages[n-1].body)
+	}
+	return h
+}
+
+// Append implements [Log].
+func (m *Memory) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("journal: %w", context.Cause(ctx))
+	}
+	body, after, err := m.tail.next(c)
+	if err != nil {
+		return 0, err
+	}
+	if !m.store.append(m.tail.seq, memoryMessage{formatVersion, body}) {
+		return 0, fmt.Errorf("%w: sequence %d is not the last one any more", ErrFenced, m.tail.seq)
+	}
+	m.tail = after
+	return after.seq, nil
+}
+
+// append adds a message if last is the last sequence.
+func (s *memoryStore) append(last uint64, msg memoryMessage) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if uint64(len(s.messages)) != last {
+		return false
+	}
+	s.messages = append(s.messages, msg)
+	close(s.grown)
+	s.grown = make(chan struct{})
+	return true
+}
+
+// Replay implements [Log].
+func (m *Memory) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
+	messages, _ := m.store.view()
+	end, err := scanMemory(ctx, messages, from, func(r Record) error { return fn(r.Seq, r.Commit) })
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tail = end
+	return nil
+}
+
+// Follow implements [Log].
+func (m *Memory) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
+	for from = max(from, 1); ; {
+		messages, grown := m.store.view()
+		var batch []Record
+		if room := from + followBatch - 1; uint64(len(messages)) > room {
+			messages, grown = messages[:room], nil
+		}
+		_, err := scanMemory(ctx, messages, from, func(r Record) error {
+			batch = append(batch, r)
+			return nil
+		})
+		if len(batch) > 0 {
+			if err := fn(batch); err != nil {
+				return err
+			}
+			from += uint64(len(batch))
+		}
+		if err != nil {
+			return err
+		}
+		if grown == nil {
+			continue
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// view is what is there now, and a channel that closes when there is more.
+func (s *memoryStore) view() ([]memoryMessage, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.messages[:len(s.messages):len(s.messages)], s.grown
+}
+
+// scanMemory reads messages from a sequence on and returns the tail that they end with.
+func scanMemory(ctx context.Context, messages []memoryMessage, from uint64, fn func(Record) error) (tail, error) {
+	from = max(from, 1)
+	last := uint64(len(messages))
+	if from > last+1 {
+		return tail{}, pastTheEnd(from, last)
+	}
+	ch := startOf(from)
+	for seq := ch.next; seq <= last; seq++ {
+		if ctx.Err() != nil {
+			return tail{}, context.Cause(ctx)
+		}
+		msg := messages[seq-1]
+		if msg.body == nil {
+			continue // the stream would not deliver it
+		}
+		c, err := ch.check(seq, msg.version, msg.body)
+		if err != nil {
+			return tail{}, err
+		}
+		if seq < from {
+			continue
+		}
+		if err := fn(Record{seq, c}); err != nil {
+			return tail{}, err
+		}
+	}
+	if ch.next <= last {
+		return tail{}, &CorruptError{Seq: ch.next, Reason: "it is missing"}
+	}
+	return tail{seq: last, sum: ch.sum, epoch: ch.epoch}, nil
+}
+
+// Last implements [Log].
+func (m *Memory) Last(context.Context) (uint64, error) {
+	messages, _ := m.store.view()
+	return uint64(len(messages)), nil
+}
+
+// SaveSnapshot implements [Log].
+func (m *Memory) SaveSnapshot(_ context.Context, seq uint64, state []byte) error {
+	m.store.mu.Lock()
+	defer m.store.mu.Unlock()
+	if seq == 0 || seq > uint64(len(m.store.messages)) {
+		return fmt.Errorf("snapshot: there is no commit %d", seq)
+	}
+	b, err := packSnapshot(seq, sumOf(m.store.messages[seq-1].body), state)
+	if err != nil {
+		return err
+	}
+	for _, old := range m.store.snapshots {
+		if s, _, _, err := unpackSnapshot(old); err == nil && s >= seq {
+			return nil
+		}
+	}
+	m.store.snapshots = append(m.store.snapshots, b)
+	m.store.snapshots = m.store.snapshots[max(0, len(m.store.snapshots)-2):]
+	return nil
+}
+
+// LoadSnapshot implements [Log].
+func (m *Memory) LoadSnapshot(context.Context) (uint64, []byte, error) {
+	m.store.mu.Lock()
+	defer m.store.mu.Unlock()
+	var why []error
+	for i := len(m.store.snapshots) - 1; i >= 0; i-- {
+		seq, sum, state, err := unpackSnapshot(m.store.snapshots[i])
+		if err == nil && (seq > uint64(len(m.store.messages)) || sumOf(m.store.messages[seq-1].body) != sum) {
+			err = fmt.Errorf("it is of another journal, or commit %d changed since", seq)
+		}
+		if err == nil {
+			return seq, state, nil
+		}
+		why = append(why, err)
+	}
+	if why != nil {
+		return 0, nil, fmt.Errorf("%w: %w", ErrNoSnapshot, errors.Join(why...))
+	}
+	return 0, nil, nil
+}

@@ -1,0 +1,271 @@
+package journal
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"alertd"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What package natsbus calls them too; a test keeps the two together. Importing it would link a whole server into
+// whoever only reads the journal.
+const (
+	streamName = "ALERTD_JOURNAL"
+	subject    = "alertd.journal"
+)
+
+const (
+	appendPatience  = 30 * time.Second      // of Append where ctx has no deadline
+	attemptTimeout  = 3 * time.Second       // of one publish: embedded it takes 50 µs, an election loses it
+	attemptPause    = 50 * time.Millisecond // between two
+	resolvePatience = 2 * time.Second       // beyond ctx, to find out what became of a commit
+	stallTimeout    = 2 * time.Second       // a reader that hears nothing asks whether there is something
+	directGetPause  = 20 * time.Millisecond // a replica may answer that lags behind the leader
+	directGetTries  = 100
+)
+
+// NATS is a handle on the journal in JetStream. It is safe for concurrent use.
+type NATS struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+	node   string
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	tail  tail // what this handle has seen
+	stale bool // the outcome of an append is unknown: only Replay can tell what is true
+
+	snapshotsMu sync.Mutex
+	snapshots   jetstream.ObjectStore // nil until first used
+}
+
+var _ Log = (*NATS)(nil)
+
+// OpenNATS opens the journal in the stream ALERTD_JOURNAL, which has to exist. Its fence is at the present end. The
+// node's name goes into the log only; a nil log is none.
+func OpenNATS(ctx context.Context, js jetstream.JetStream, node string, log *slog.Logger) (*NATS, error) {
+	n := &NATS{js: js, node: node, log: cmp.Or(log, slog.New(slog.DiscardHandler)).With("node", node)}
+	var err error
+	if n.stream, err = js.Stream(ctx, streamName); err != nil {
+		return nil, fmt.Errorf("journal: stream %s: %w", streamName, err)
+	}
+	if n.tail, err = readTail(ctx, n.stream); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// readTail asks the stream's leader where the journal ends, and reads what is there.
+func readTail(ctx context.Context, s jetstream.Stream) (tail, error) {
+	info, err := s.Info(ctx)
+	if err != nil {
+		return tail{}, fmt.Errorf("journal: %w", err)
+	}
+	last := info.State.LastSeq
+	if last == 0 {
+		return tail{}, nil
+	}
+	msg, err := getMsg(ctx, s, last)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return tail{}, &CorruptError{Seq: last, Reason: "the last commit was deleted"}
+	}
+	if err != nil {
+		return tail{}, fmt.Errorf("journal: commit %d: %w", last, err)
+	}
+	return tailAt(last, msg.Data), nil
+}
+
+// getMsg reads one message that is known to exist. A replica that has not got it yet is asked again.
+func getMsg(ctx context.Context, s jetstream.Stream, seq uint64) (*jetstream.RawStreamMsg, error) {
+	tries := directGetTries
+	if info := s.CachedInfo(); info.Config.Replicas <= 1 {
+		tries = 1
+	}
+	for {
+		msg, err := s.GetMsg(ctx, seq)
+		if tries--; tries <= 0 || !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return msg, err
+		}
+		if err := sleep(ctx, directGetPause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Append implements [Log].
+func (n *NATS) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("journal: nothing appended: %w", context.Cause(ctx))
+	}
+	if n.stale {
+		return 0, fmt.Errorf("%w: of an earlier one; replay the journal first", ErrUnknown)
+	}
+	body, after, err := n.tail.next(c)
+	if err != nil {
+		return 0, err
+	}
+	err = n.publish(ctx, body, n.tail.seq)
+	switch {
+	case err == nil:
+		n.tail = after
+		return after.seq, nil
+	case errors.Is(err, ErrUnknown):
+		n.stale = true
+	}
+	return 0, err
+}
+
+// publish appends body behind the sequence last, exactly once.
+//
+// An attempt without an answer may have succeeded. The same message with the same expectation can be sent again
+// safely: at most one of the two is accepted, and when one is refused, what stands behind last tells which. That also
+// holds for an attempt that a reconnecting client still has in its buffer.
+func (n *NATS) publish(ctx context.Context, body []byte, last uint64) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, appendPatience)
+		defer cancel()
+	}
+	sent := false // an attempt was made whose outcome is unknown
+	for base := ctx; ; {
+		attempt, cancel := context.WithTimeout(base, attemptTimeout)
+		_, err := n.js.PublishMsg(attempt, message(body, last), jetstream.WithRetryAttempts(0))
+		cancel()
+
+		api, isAPI := errors.AsType[*jetstream.APIError](err)
+		switch {
+		case err == nil:
+			return nil
+		case refusedForSequence(err) && !sent:
+			return fmt.Errorf("%w: sequence %d is not the last one any more", ErrFenced, last)
+		case refusedForSequence(err):
+			return n.whose(base, body, last+1)
+		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+			return fmt.Errorf("%w: %d bytes are more than the NATS server takes: %w\n  hint: set max_payload: 1MB in its configuration", ErrTooLarge, len(body), err)
+		case isAPI && !temporary(api), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
+			if sent { // this attempt came to nothing, but what of the earlier one?
+				return n.whose(base, body, last+1)
+			}
+			return fmt.Errorf("journal: nothing appended: %w", err)
+		case isAPI, errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
+			// Nobody has taken the message: there is no leader. Electing one takes some seconds.
+		case !sent:
+			// From here on the end of ctx is not at once the end of the question what became of the message.
+			sent = true
+			later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+			defer cancel()
+			defer context.AfterFunc(ctx, func() { time.AfterFunc(resolvePatience, cancel) })()
+			base = later
+		}
+		n.log.Warn("journal does not answer, trying again", "after", last, "error", err)
+		if sleep(base, attemptPause) == nil {
+			continue
+		}
+		if sent {
+			return fmt.Errorf("%w: sequence %d: %w", ErrUnknown, last+1, err)
+		}
+		return fmt.Errorf("journal: nothing appended: %w", err)
+	}
+}
+
+// message is a new one at each call: the client writes into the header.
+func message(body []byte, last uint64) *nats.Msg {
+	return &nats.Msg{Subject: subject, Data: body, Header: nats.Header{
+		formatHeader:                    {formatVersion},
+		jetstream.ExpectedStreamHeader:  {streamName},
+		jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(last, 10)},
+	}}
+}
+
+// temporary reports whether the server says that it cannot now, before it has taken the message.
+func temporary(api *jetstream.APIError) bool {
+	const (
+		noPeers      = 10005
+		notAvailable = 10008
+		notLeader    = 10009
+	)
+	return api.ErrorCode == noPeers || api.ErrorCode == notAvailable || api.ErrorCode == notLeader
+}
+
+// whose looks at the message at seq: nil if it is body, ErrFenced if it is another's.
+func (n *NATS) whose(ctx context.Context, body []byte, seq uint64) error {
+	msg, err := getMsg(ctx, n.stream, seq)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: sequence %d: %w", ErrUnknown, seq, err)
+	case bytes.Equal(msg.Data, body):
+		return nil
+	default:
+		return fmt.Errorf("%w: sequence %d is another's", ErrFenced, seq)
+	}
+}
+
+// refusedForSequence reports whether the expected last sequence was not the last one. Replicated streams have a
+// code of their own for it.
+func refusedForSequence(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}
+
+// Last implements [Log].
+func (n *NATS) Last(ctx context.Context) (uint64, error) {
+	info, err := n.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("journal: %w", err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// Replay implements [Log].
+func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
+	from = max(from, 1)
+	last, err := n.Last(ctx)
+	if err != nil {
+		return err
+	}
+	end, err := n.scan(ctx, from, last, func(batch []Record) error {
+		for _, r := range batch {
+			if err := fn(r.Seq, r.Commit); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tail, n.stale = end, false
+	return nil
+}
+
+// Follow implements [Log].
+func (n *NATS) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
+	_, err := n.scan(ctx, max(from, 1), 0, fn)
+	return err
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
