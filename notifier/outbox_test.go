@@ -45,11 +45,15 @@ func (a *attempts) report(at alertd.Attempt) {
 	a.all = append(a.all, at)
 }
 
-func (a *attempts) lines() []string {
+func (a *attempts) get() []alertd.Attempt {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return slices.Clone(a.all)
+}
+
+func (a *attempts) lines() []string {
 	var out []string
-	for _, at := range a.all {
+	for _, at := range a.get() {
 		out = append(out, strings.TrimSpace(fmt.Sprintf("%s#%d %s %s", at.Notification, at.N, at.Outcome, at.Class)))
 	}
 	return out
@@ -140,11 +144,11 @@ func TestGroupsAreSequential(t *testing.T) {
 				o.Offer(j)
 			}
 			time.Sleep(time.Hour)
-			if len(got.all) != n {
-				t.Errorf("%d reports for %d jobs", len(got.all), n)
+			if len(got.get()) != n {
+				t.Errorf("%d reports for %d jobs", len(got.get()), n)
 			}
 			last := map[string]int{}
-			for _, a := range got.all {
+			for _, a := range got.get() {
 				var i int
 				fmt.Sscan(a.Notification, &i)
 				if prev, ok := last[plans[i].group]; ok && prev > i {
@@ -167,7 +171,7 @@ func TestUnknownDestinationIsReported(t *testing.T) {
 		o.Offer(job("n1", "a", alertd.Critical))
 		synctest.Wait()
 		equal(t, got.lines(), "n1#1 failed config")
-		if d := got.all[0].Detail; !strings.Contains(d, "ops") || !strings.Contains(d, "slack/0") {
+		if d := got.get()[0].Detail; !strings.Contains(d, "ops") || !strings.Contains(d, "slack/0") {
 			t.Errorf("detail %q does not name the destination", d)
 		}
 		if h := o.Health(); h.Status != alertd.Healthy {
@@ -192,7 +196,7 @@ func TestReloadMovesWhatWaits(t *testing.T) {
 		synctest.Wait()
 		o.SetSenders(map[string]notifier.Sender{"ops/slack/0": named("new")})
 		time.Sleep(time.Minute)
-		equal(t, []string{got.all[0].Ref, got.all[1].Ref}, "old", "new")
+		equal(t, []string{got.get()[0].Ref, got.get()[1].Ref}, "old", "new")
 		o.Close(t.Context())
 	})
 }
@@ -253,10 +257,10 @@ func TestTimeoutPanicAndStrangeErrors(t *testing.T) {
 		o.Offer(job("panic", "a", alertd.Critical), job("bug", "a", alertd.Critical), job("strange", "a", alertd.Critical), job("slow", "a", alertd.Critical))
 		time.Sleep(3 * time.Second)
 		equal(t, got.lines(), "panic#1 failed payload", "bug#1 failed payload", "strange#1 unknown server", "slow#1 unknown timeout")
-		if strings.Contains(fmt.Sprint(got.all), "xoxb") {
-			t.Errorf("a panic shows a secret: %v", got.all)
+		if strings.Contains(fmt.Sprint(got.get()), "xoxb") {
+			t.Errorf("a panic shows a secret: %v", got.get())
 		}
-		if l := got.all[3].Latency; l != 2*time.Second {
+		if l := got.get()[3].Latency; l != 2*time.Second {
 			t.Errorf("latency %s since %s", l, start)
 		}
 		o.Close(t.Context())

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"alertd"
 	"alertd/notifier/sendertest"
@@ -152,5 +153,41 @@ func TestAlertsOfOneServiceAreToldApart(t *testing.T) {
 	}
 	if strings.Contains(got, "team=") {
 		t.Errorf("what all share tells nothing apart:\n%s", got)
+	}
+}
+
+// The widest that every field can get, so that the budgets for blocks, sections and all of it must each hold.
+func TestTheWidestMessageFits(t *testing.T) {
+	srv, s := start(t)
+	for _, wide := range []string{strings.Repeat("W", 5000), strings.Repeat("&", 5000), strings.Repeat("𝄞", 5000)} {
+		n := sendertest.Page()
+		n.Alerts, n.Truncated, n.Receiver = nil, 1e9, wide
+		for i := range 120 {
+			a := sendertest.Page().Alerts[0]
+			a.Labels = labels.FromStrings("alertname", wide, "service", wide, "severity", "critical", "instance", fmt.Sprint(i)+wide)
+			a.Annotations = labels.FromStrings("summary", wide, "next_step", fmt.Sprint(i)+wide)
+			a.RunbookURL = fmt.Sprintf("https://x/%d?%s", i, strings.Repeat("&", 780))
+			a.TraceURL = a.RunbookURL
+			if i%2 == 1 {
+				a.State = alertd.Resolved
+			}
+			n.Alerts = append(n.Alerts, a)
+		}
+		calls := len(srv.Calls())
+		n.Ref = send(t, s, n)
+		send(t, s, n)
+		if made := srv.Calls()[calls:]; len(made) != 3 {
+			t.Errorf("Slack refused something: %v", made)
+		}
+		ms := srv.Messages("ops")
+		root := ms[len(ms)-1]
+		for _, m := range append(root.Replies, root) {
+			if total := len(utf16.Encode([]rune(m.Plain()))); total > 9000+100 || total < 3000 {
+				t.Errorf("%d characters in blocks", total)
+			}
+			if !strings.Contains(m.Plain(), "more") {
+				t.Errorf("nothing says that some are left out:\n%s", m.Plain())
+			}
+		}
 	}
 }
