@@ -432,3 +432,23 @@ func TestBreaker(t *testing.T) {
 		}
 	})
 }
+
+// A notification that our own limit held back neither opens nor closes the breaker around it.
+func TestBreakerAroundLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		s := notifier.Break(notifier.Limit(sender(func(context.Context, alertd.Notification) (string, error) {
+			calls++
+			return "", &alertd.DeliveryError{Outcome: alertd.Retry, Class: alertd.FailureNetwork, Err: errors.New("down")}
+		}), 1, 1))
+		for range 20 {
+			s.Send(t.Context(), note("n", "a", alertd.Warning))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			s.Send(ctx, note("n", "a", alertd.Warning))
+			cancel()
+		}
+		if calls != 5 {
+			t.Errorf("%d calls, want 5 and then none", calls)
+		}
+	})
+}

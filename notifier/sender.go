@@ -51,6 +51,8 @@ func Limit(s Sender, perSecond float64, burst int) Sender {
 	return &limited{next: s, tokens: rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
+var errLimited = errors.New("not sent: it waits for our own rate limit of this destination")
+
 type limited struct {
 	next   Sender
 	tokens *rate.Limiter
@@ -65,7 +67,7 @@ func (l *limited) Send(ctx context.Context, n alertd.Notification) (string, erro
 		r.Cancel()
 		return "", &alertd.DeliveryError{
 			Outcome: alertd.Retry, Class: alertd.FailureRateLimited, RetryAfter: min(wait, MaxRetryAfter),
-			Err: errors.New("our own rate limit for this destination: too many notifications wait"),
+			Err: errLimited,
 		}
 	}
 	if wait > 0 {
@@ -77,7 +79,7 @@ func (l *limited) Send(ctx context.Context, n alertd.Notification) (string, erro
 			r.Cancel()
 			return "", &alertd.DeliveryError{
 				Outcome: alertd.Retry, Class: alertd.FailureRateLimited,
-				Err: fmt.Errorf("stopped while it waited for our own rate limit: %w", context.Cause(ctx)),
+				Err: fmt.Errorf("%w: %w", errLimited, context.Cause(ctx)),
 			}
 		}
 	}
@@ -98,6 +100,7 @@ func Break(s Sender) Sender {
 		Timeout:      breakerRest,
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerTrip },
 		IsSuccessful: func(err error) bool { return !unreachable(err) },
+		IsExcluded:   func(err error) bool { return errors.Is(err, errLimited) }, // says nothing about the destination
 	})
 	return b
 }
