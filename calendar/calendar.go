@@ -124,6 +124,9 @@ func New(s Spec) (*Calendar, error) {
 // Name is the name from the spec.
 func (c *Calendar) Name() string { return c.name }
 
+// Location is the zone that the calendar's hours are meant in.
+func (c *Calendar) Location() *time.Location { return c.zone }
+
 // IsOpen reports whether it is open at t.
 func (c *Calendar) IsOpen(t time.Time) bool {
 	_, open := c.closing(t)

@@ -152,7 +152,7 @@ func (p *configParser) readTemplate(n *yaml.Node) {
 		return
 	}
 	if _, err := tracectx.ParseLink(s); err != nil {
-		p.fail(target(n), "%v", err)
+		p.fail(target(n), "url_template: %s", cause(n, err))
 		return
 	}
 	p.out.Traces.URLTemplate = strings.TrimSpace(s)

@@ -20,7 +20,7 @@ func (p *routingParser) readIntervals(n *yaml.Node, section string) {
 		var name string
 		var list []timeinterval.TimeInterval
 		var at *yaml.Node
-		p.object(item, "a time interval", fields{
+		ok := p.object(item, "a time interval", fields{
 			"name": func(n *yaml.Node) {
 				at = target(n)
 				p.textTo(&name, "name")(n)
@@ -32,8 +32,10 @@ func (p *routingParser) readIntervals(n *yaml.Node, section string) {
 			},
 		})
 		switch {
-		case name == "":
+		case name == "" && ok:
 			p.fail(item, "a time interval has no name")
+			continue
+		case name == "":
 			continue
 		case p.intervals[name]:
 			p.fail(at, "time interval %s is defined twice", quote(at.Value))
@@ -53,12 +55,12 @@ func (p *routingParser) readInterval(n *yaml.Node) timeinterval.TimeInterval {
 					Start string `json:"start_time"`
 					End   string `json:"end_time"`
 				}
-				p.object(item, "an item of times", fields{
+				ok := p.object(item, "an item of times", fields{
 					"start_time": p.textTo(&span.Start, "start_time"),
 					"end_time":   p.textTo(&span.End, "end_time"),
 				})
 				var t timeinterval.TimeRange
-				if p.fill(item, &t, span, "times", `{start_time: "09:00", end_time: "18:00"}`) {
+				if ok && p.fill(item, &t, span, "times", `{start_time: "09:00", end_time: "18:00"}`) {
 					ti.Times = append(ti.Times, t)
 				}
 			}
@@ -102,7 +104,7 @@ func (p *routingParser) fill(n *yaml.Node, to, value any, what, example string) 
 		err = json.Unmarshal(data, to)
 	}
 	if err != nil {
-		p.fail(n, "%s: %v; write it like %s", what, err, example)
+		p.fail(n, "%s: %s; write it like %s", what, cause(n, err), example)
 	}
 	return err == nil
 }

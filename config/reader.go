@@ -127,8 +127,10 @@ func (r *reader) enough(n *yaml.Node, more int) bool {
 // fields says, for each known key of a mapping, what to do with its value.
 type fields map[string]func(*yaml.Node)
 
-// object reads a mapping. An absent value is an empty mapping. what names it for people: "route".
-func (r *reader) object(n *yaml.Node, what string, known fields) {
+// object reads a mapping. An absent value is an empty mapping. what names it for people: "route". It reports whether
+// all was well: where not, that something seems to be missing may only be a consequence.
+func (r *reader) object(n *yaml.Node, what string, known fields) (ok bool) {
+	before := len(r.problems)
 	for _, e := range r.entries(n, what) {
 		read, ok := known[e.key.Value]
 		if !ok {
@@ -137,6 +139,7 @@ func (r *reader) object(n *yaml.Node, what string, known fields) {
 		}
 		read(e.value)
 	}
+	return len(r.problems) == before
 }
 
 func (r *reader) unknown(key *yaml.Node, what string, known fields) {
@@ -420,6 +423,30 @@ func (r *reader) secretFileTo(to *Secret, what string) func(*yaml.Node) {
 			*to = Secret(secret)
 		}
 	}
+}
+
+// cause is what err says about the value n, unless n has environment variables in it: an error from elsewhere may
+// quote what they stand for.
+func cause(n *yaml.Node, err error) string {
+	if usesEnv(n) {
+		return "it is not valid once the environment variables are filled in"
+	}
+	s := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+	s, _, _ = strings.Cut(s, ": `^(?:") // what the matchers put around every regular expression
+	return s
+}
+
+func usesEnv(n *yaml.Node) bool {
+	n = target(n)
+	if n.Kind == yaml.ScalarNode {
+		return strings.Contains(n.Value, "${")
+	}
+	for _, child := range n.Content {
+		if child = target(child); child.Kind == yaml.ScalarNode && usesEnv(child) {
+			return true
+		}
+	}
+	return false
 }
 
 // rootCause drops the path from an error about a file: it is said already.

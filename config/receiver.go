@@ -94,13 +94,15 @@ func (p *routingParser) readGlobal(n *yaml.Node) {
 func (p *routingParser) readReceivers(n *yaml.Node) {
 	p.receivers = make(map[string]bool)
 	for _, item := range p.list(n, "receivers") {
-		r := p.readReceiver(item)
+		r, at, ok := p.readReceiver(item)
 		switch {
-		case r.Name == "":
+		case r.Name == "" && ok:
 			p.fail(item, "a receiver has no name")
 			continue
+		case r.Name == "":
+			continue
 		case p.receivers[r.Name]:
-			p.fail(item, "receiver %s is defined twice", quote(r.Name))
+			p.fail(at, "receiver %s is defined twice", quote(at.Value))
 			continue
 		}
 		p.receivers[r.Name] = true
@@ -108,10 +110,13 @@ func (p *routingParser) readReceivers(n *yaml.Node) {
 	}
 }
 
-func (p *routingParser) readReceiver(n *yaml.Node) Receiver {
-	var r Receiver
+// readReceiver also returns where its name is, and whether all of it was well.
+func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, ok bool) {
 	known := fields{
-		"name":   p.textTo(&r.Name, "name"),
+		"name": func(n *yaml.Node) {
+			at = target(n)
+			p.textTo(&r.Name, "name")(n)
+		},
 		"labels": p.unused("labels of a receiver"),
 		"slack_configs": func(n *yaml.Node) {
 			for i, item := range p.list(n, "slack_configs") {
@@ -137,8 +142,8 @@ func (p *routingParser) readReceiver(n *yaml.Node) Receiver {
 			}
 		}
 	}
-	p.object(n, "receiver", known)
-	return r
+	ok = p.object(n, "receiver", known)
+	return r, at, ok
 }
 
 func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {

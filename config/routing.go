@@ -104,10 +104,11 @@ func (p *routingParser) readRoot(n *yaml.Node) {
 // readRoute reads one node of the tree and all below it. parent is nil for the root.
 func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Route {
 	n = target(n)
-	if p.depth++; p.depth > maxDepth {
+	if p.depth >= maxDepth {
 		p.fail(n, "routes are nested more than %d deep", maxDepth)
 		return nil
 	}
+	p.depth++
 	defer func() { p.depth-- }()
 
 	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, Deliver: alertd.Immediate}
@@ -144,10 +145,10 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 			known[key] = func(n *yaml.Node) { p.failOnRoot(n, key) }
 		}
 	}
-	p.object(n, "route", known)
+	ok := p.object(n, "route", known)
 	sort.Sort(amlabels.Matchers(r.Matchers))
 
-	if parent == nil && r.Receiver == "" {
+	if parent == nil && r.Receiver == "" && ok {
 		p.fail(n, "the top route has no receiver; what no other route wants goes there")
 	}
 	p.chooseCalendar(deliver, r, parent)
@@ -280,7 +281,7 @@ func (p *routingParser) matchTo(to *[]*amlabels.Matcher, op amlabels.MatchType) 
 			}
 			m, err := amlabels.NewMatcher(op, e.key.Value, value)
 			if err != nil {
-				p.fail(target(e.value), "%s is not a regular expression: %v", quote(target(e.value).Value), regexpCause(err))
+				p.fail(target(e.value), "%s is not a regular expression: %v", quote(target(e.value).Value), cause(e.value, err))
 				continue
 			}
 			*to = append(*to, m)
@@ -308,13 +309,16 @@ func (p *routingParser) readMatchers(n *yaml.Node, s string) []*amlabels.Matcher
 	classic, classicErr := amlabels.ParseMatchers(s)
 	switch {
 	case err != nil && classicErr != nil:
-		p.fail(n, "%s is not a matcher: %v; write it like severity=\"critical\", with = != =~ or !~", quote(n.Value), classicErr)
+		p.fail(n, "%s is not a matcher: %v; write it like severity=\"critical\", with = != =~ or !~", quote(n.Value), cause(n, classicErr))
 		return nil
+	case err != nil && usesEnv(n):
+		p.warn(n, "%s is in the classic syntax, which Alertmanager is about to drop; put quotes around the value", quote(n.Value))
+		return classic
 	case err != nil:
 		p.warn(n, "%s is in the classic syntax, which Alertmanager is about to drop; write %s", quote(n.Value), amlabels.Matchers(classic))
 		return classic
 	case classicErr == nil && amlabels.Matchers(classic).String() != present.String():
-		p.warn(n, "%s means %s in the classic syntax, which applies, but %s in the present one", quote(n.Value), amlabels.Matchers(classic), present)
+		p.warn(n, "%s means something else in the classic syntax of matchers, which applies, than in the present one; put quotes around the value", quote(n.Value))
 		return classic
 	default:
 		return present
@@ -362,8 +366,7 @@ func (p *routingParser) readCalendars(n *yaml.Node) {
 		p.calendars[name] = true
 		spec := calendar.Spec{Name: name}
 		at := map[string]*yaml.Node{"": e.key, "time_zone": e.key, "hours": e.key, "holidays": e.key}
-		before := len(p.problems)
-		p.object(e.value, "calendar "+quote(name), fields{
+		ok := p.object(e.value, "calendar "+quote(name), fields{
 			"time_zone": func(n *yaml.Node) {
 				at["time_zone"] = target(n)
 				p.textTo(&spec.TimeZone, "time_zone")(n)
@@ -377,7 +380,7 @@ func (p *routingParser) readCalendars(n *yaml.Node) {
 				spec.Holidays = p.texts(n, "holidays")
 			},
 		})
-		if len(p.problems) > before {
+		if !ok {
 			continue
 		}
 		c, err := calendar.New(spec)
@@ -396,24 +399,17 @@ func (p *routingParser) failCalendar(err error, at map[string]*yaml.Node) {
 		all = joined.Unwrap()
 	}
 	for _, err := range all {
-		n := at[""]
+		n, name := at[""], at[""].Value
 		if e, ok := errors.AsType[*calendar.Error](err); ok {
-			n = at[e.Field]
+			n, err = at[e.Field], e.Err
 			if e.Index >= 0 && e.Index < len(n.Content) {
 				n = target(n.Content[e.Index])
 			}
 		}
-		p.fail(n, "%v", err)
+		p.fail(n, "calendar %s: %s", quote(name), cause(n, err))
 	}
 }
 
 func isLabelName(s string) bool { return s != "" && utf8.ValidString(s) }
-
-// regexpCause drops the anchors that were put around the expression from what is wrong with it.
-func regexpCause(err error) string {
-	s := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
-	s, _, _ = strings.Cut(s, ": `^(?:")
-	return s
-}
 
 func indexed(what string, i int) string { return what + "[" + strconv.Itoa(i) + "]" }

@@ -7,7 +7,7 @@ import (
 )
 
 // Secret is text that no log, error or page may show. Every way to print it gives "<secret>", or "" where it is
-// empty; only [Secret.Reveal] returns it.
+// empty; only [Secret.Reveal] returns it. (As the key of a map encoding/json would show it: never make it one.)
 type Secret string
 
 // Reveal returns the secret itself.
@@ -27,7 +27,7 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // LogValue hides it.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText hides it, in JSON too and also as the key of a map.
+// MarshalText hides it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalJSON hides it.
