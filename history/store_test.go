@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -282,6 +283,39 @@ func TestApplyRefusesDisorder(t *testing.T) {
 	if seq, _ := s.LastSeq(t.Context()); seq != 0 {
 		t.Errorf("half a batch was applied: last sequence %d", seq)
 	}
+}
+
+// Readers see whole batches only, and wait for no writer.
+func TestReadersWhileApplying(t *testing.T) {
+	const batch, batches = 20, 30
+	s := fresh(t)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				page, err := s.Transitions(t.Context(), Filter{Limit: MaxLimit})
+				if err != nil || len(page.Transitions)%batch != 0 {
+					t.Errorf("%d rows, %v", len(page.Transitions), err)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for seq := range uint64(batches) {
+		r := record(seq + 1)
+		for range batch {
+			r.Commit.Entries = append(r.Commit.Entries, turned(alert("Up", "a", "critical", alertd.Firing, epoch), alertd.Pending, alertd.ReasonTrue, epoch))
+		}
+		apply(t, s, r)
+	}
+	close(done)
+	wg.Wait()
 }
 
 // files returns a source of empty histories: copies of one, because the migrations take longer than a case.
