@@ -84,7 +84,7 @@ type queued struct {
 func (q *queue) critical() bool { return q.criticals > 0 }
 
 // NewOutbox returns an outbox without senders. It calls report from its own goroutines, once for each attempt;
-// report may block, but must not wait for Close.
+// those of one group in order. Report may block, but must not wait for Close.
 func NewOutbox(report func(alertd.Attempt), o Options) *Outbox {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := o.Log
@@ -219,10 +219,13 @@ func (o *Outbox) work(d *destination) {
 			d.remember(a)
 		}
 		delete(o.inHand, a.Notification) // before the report: its answer may be the next attempt
-		d.done(job.Notification.Group, q)
 		o.mu.Unlock()
 
 		o.report(a)
+
+		o.mu.Lock()
+		d.done(job.Notification.Group, q) // after the report: reports of a group are in order, too
+		o.mu.Unlock()
 	}
 }
 
