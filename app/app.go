@@ -123,10 +123,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.openBus(ctx); err != nil {
 		return nil, err
 	}
-	if a.history, err = history.Open(ctx, filepath.Join(o.Data, "history.db")); err != nil {
+	if err := a.openHistory(ctx); err != nil {
 		return nil, err
 	}
-	a.onClose("history", func(context.Context) error { return a.history.Close() })
 	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log})
 	a.outbox.SetSenders(p.senders)
 	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log})
@@ -137,7 +136,7 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	c := a.o.Config.NATS
 	bo := natsbus.Options{
 		URL: a.o.NATS, Listen: a.o.NATSListen, StoreDir: filepath.Join(a.o.Data, "nats"), CredsFile: c.CredsFile,
-		NKeyFile: c.NKeyFile, Token: c.Token.Reveal(), Name: "alertd " + a.node, Log: a.log,
+		NKeyFile: c.NKeyFile, Token: c.Token.Reveal(), Name: "alertd", Log: a.log,
 	}
 	if bo.URL == "" {
 		bo.URL = c.URL
@@ -158,6 +157,38 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	}
 	a.journal, err = journal.OpenNATS(ctx, a.bus.JetStream(), a.node, a.log)
 	return err
+}
+
+// openHistory opens the projection. One that knows more than the journal belongs to a journal that is gone: it is
+// moved aside, not thrown away, and a new one begins.
+func (a *App) openHistory(ctx context.Context) (err error) {
+	path := filepath.Join(a.o.Data, "history.db")
+	newest, err := a.journal.Last(ctx)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if a.history, err = history.Open(ctx, path); err != nil {
+			return err
+		}
+		seq, err := a.history.LastSeq(ctx)
+		if err != nil {
+			return errors.Join(err, a.history.Close())
+		}
+		if seq <= newest {
+			break
+		}
+		if err := a.history.Close(); err != nil {
+			return err
+		}
+		aside := path + "." + clock().Format("20060102T150405") + ".old"
+		if err := os.Rename(path, aside); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+		a.log.Error("the history is of another journal and was moved aside", "history_seq", seq, "journal_seq", newest, "to", aside)
+	}
+	a.onClose("history", func(context.Context) error { return a.history.Close() })
+	return nil
 }
 
 // HTTP is the address that the API and the dashboard are served at.
@@ -279,10 +310,13 @@ var errLeaseLost = errors.New("the lease is lost")
 func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) {
 	p := a.current.Load()
 	l := &leader{
-		App: a, policy: p, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
+		App: a, policyAtStart: p, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
 		arrivals: make(chan []arrival, 4), services: services{},
 	}
 	if err := l.fold(ctx); err != nil {
+		return l, err
+	}
+	if err := l.meet(ctx); err != nil {
 		return l, err
 	}
 	now := clock()

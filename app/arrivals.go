@@ -14,18 +14,29 @@ import (
 	"alertd/natsbus"
 )
 
+// meet compares the journal's checkpoint with what EVENTS has, before anything is read, and says aloud what is lost.
+func (l *leader) meet(ctx context.Context) (err error) {
+	l.first, l.newest, err = ingest.Bounds(ctx, l.bus.JetStream(), natsbus.EventsStream)
+	if err != nil {
+		return err
+	}
+	switch {
+	case l.checkpoint > l.newest:
+		l.log.Error("the stream of events ends before what was evaluated: it was made anew, or lost its end in a crash; reading all that it has",
+			"evaluated", l.checkpoint, "newest", l.newest)
+		l.checkpoint = 0
+	case l.checkpoint > 0 && l.first > l.checkpoint+1:
+		l.lost(l.checkpoint+1, l.first-1)
+	}
+	l.met = l.checkpoint
+	return nil
+}
+
 // listen reads EVENTS into arrivals until ctx ends. It begins far enough back to fill the window of the rules,
 // and never behind what is evaluated.
 func (l *leader) listen(ctx context.Context) error {
 	js := l.bus.JetStream()
-	first, last, err := ingest.Bounds(ctx, js, natsbus.EventsStream)
-	if err != nil {
-		return err
-	}
-	if l.folded > 0 && first > l.folded+1 {
-		l.lost(l.folded+1, first-1)
-	}
-	from, err := l.startOfWindow(ctx, js, first, last)
+	from, err := l.startOfWindow(ctx, js)
 	if err != nil {
 		return err
 	}
@@ -46,10 +57,10 @@ func (l *leader) listen(ctx context.Context) error {
 
 // startOfWindow is where reading begins: the longest look-back of a rule before now, or the first event that is
 // not evaluated, whichever is earlier.
-func (l *leader) startOfWindow(ctx context.Context, js jetstream.JetStream, first, last uint64) (ingest.Start, error) {
-	window := clock().Add(-l.policy.rules.LookBack())
-	next := max(l.folded+1, first)
-	if next > last {
+func (l *leader) startOfWindow(ctx context.Context, js jetstream.JetStream) (ingest.Start, error) {
+	window := clock().Add(-l.policyAtStart.rules.LookBack())
+	next := max(l.met+1, l.first)
+	if next > l.newest {
 		return ingest.Start{Time: window}, nil
 	}
 	stream, err := js.Stream(ctx, natsbus.EventsStream)
@@ -84,7 +95,7 @@ func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.M
 		a.seq, a.at = m.Seq, m.Time
 		a.health = strings.HasPrefix(m.Subject, natsbus.HealthPrefix)
 		problems := d.Decode(m.Subject, m.Header, m.Time, m.Data, &a.events)
-		if len(problems) == 0 || m.Seq <= l.folded {
+		if len(problems) == 0 || m.Seq <= l.met {
 			continue
 		}
 		l.metrics.deadLetters.Add(float64(len(problems)))

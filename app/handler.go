@@ -3,10 +3,10 @@ package app
 import (
 	"context"
 	"net/http"
+	"time"
 
-	"alertd"
 	"alertd/api"
-	"alertd/history"
+	"alertd/runbooks"
 	"alertd/web"
 )
 
@@ -14,8 +14,11 @@ import (
 func (a *App) handler() http.Handler {
 	return api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
-		Reload: a.Reload, Metrics: a.metrics.handler(), Dashboard: web.New(web.Options{Source: dashboard{a}, Log: a.log}),
-		Runbooks: web.Runbooks(a), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
+		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
+		Dashboard: web.New(web.Options{
+			State: a, History: a.history, Ready: a.readiness, Zone: a.zone, Version: a.o.Version, Log: a.log,
+		}),
+		Runbooks: web.Runbooks(func() *runbooks.Index { return a.current.Load().runbooks }, a.log),
 	})
 }
 
@@ -26,13 +29,10 @@ func (a *App) status(ctx context.Context) api.Status {
 	return s
 }
 
-// dashboard is what the page at / shows.
-type dashboard struct{ *App }
-
-// Transitions returns the newest changes.
-func (d dashboard) Transitions(ctx context.Context, f history.Filter) (history.Page, error) {
-	return d.history.Transitions(ctx, f)
+// zone is the one in which a calendar's times are told; nil if there is no such calendar.
+func (a *App) zone(name string) *time.Location {
+	if c := a.current.Load().engine.Calendars[name]; c != nil {
+		return c.Location()
+	}
+	return nil
 }
-
-// Health is alertd's own.
-func (d dashboard) Health(ctx context.Context) alertd.Health { return d.readiness(ctx) }

@@ -33,7 +33,6 @@ type leader struct {
 	*App
 	machine   *engine.Machine
 	evaluator *rules.Evaluator
-	policy    *policy
 	journal   journal.Log
 	outbox    *notifier.Outbox
 	epoch     uint64
@@ -41,7 +40,11 @@ type leader struct {
 	arrivals chan []arrival
 	answers  chan alertd.Attempt
 
-	folded      uint64 // the checkpoint that fold found; does not change, so that the reader may look at it
+	// What the reader of events starts from; does not change afterwards.
+	policyAtStart *policy
+	met           uint64 // the checkpoint
+	first, newest uint64 // of the EVENTS stream
+
 	checkpoint  uint64 // as the journal knows it
 	entries     []alertd.Entry
 	deciding    int // commits with decisions since the last snapshot
@@ -90,14 +93,13 @@ func (l *leader) fold(ctx context.Context) error {
 		for _, e := range c.Entries {
 			l.machine.Apply(e)
 		}
-		l.seq, l.checkpoint = seq, max(l.checkpoint, c.Checkpoint)
+		l.seq, l.checkpoint = seq, c.Checkpoint
 		commits++
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("fold the journal: %w", err)
 	}
-	l.folded = l.checkpoint
 	l.machine.Resume()
 	l.log.Info("state folded", "snapshot", from, "commits", commits, "checkpoint", l.checkpoint,
 		"alerts", len(l.machine.Alerts()), "took", time.Since(started).Round(time.Millisecond))
@@ -341,7 +343,6 @@ func (l *leader) snapshot(ctx context.Context) {
 
 // adopt makes a new policy the one that decides.
 func (l *leader) adopt(p *policy) engine.Input {
-	l.policy = p
 	l.evaluator.SetRules(p.rules, clock())
 	l.outbox.SetSenders(p.senders)
 	return engineInput(p)

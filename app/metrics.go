@@ -115,7 +115,7 @@ var (
 	descBytes      = desc("alertd_window_bytes", "Estimated size of the window of the rules.")
 	descEvals      = desc("alertd_evaluations_total", "Evaluations of rules.", "path")
 	descMissed     = desc("alertd_missed_slots_total", "Evaluations of whole rules that came too late to be made.")
-	descRefused    = desc("alertd_samples_refused_total", "Samples that did not go into the window: too far ahead or too late.")
+	descRefused    = desc("alertd_samples_refused_total", "Samples that did not go into the window.", "reason")
 )
 
 // Describe implements prometheus.Collector.
@@ -153,7 +153,10 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(descEvals, float64(w.Whole), "whole")
 		counter(descEvals, float64(w.Cheap), "cheap")
 		counter(descMissed, float64(w.MissedSlots))
-		counter(descRefused, float64(w.Refused))
+		counter(descRefused, float64(w.TooNew), "too far ahead")
+		counter(descRefused, float64(w.TooOld), "too late")
+		counter(descRefused, float64(w.Duplicates), "duplicate")
+		counter(descRefused, float64(w.Unread), "no rule reads it")
 	})
 	leading := 0.0
 	if err == nil {

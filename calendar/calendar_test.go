@@ -203,34 +203,36 @@ const walkDays = 8
 
 // walk spends most of its effort on knowing, for each minute, what the wall clock shows.
 func walk(zone *time.Location, middle time.Time, week map[time.Weekday][]rawWindow, holidays []string) oracle {
-	o := oracle{start: middle.AddDate(0, 0, -walkDays/2).Truncate(time.Minute), open: make([]bool, walkDays*24*60)}
-	walls := make([]time.Time, len(o.open)) // the wall clock's reading, as if it were UTC
+	const day = 24 * 60
+	o := oracle{start: middle.AddDate(0, 0, -walkDays/2).Truncate(time.Minute), open: make([]bool, walkDays*day)}
+	walls := make([]int, len(o.open)) // the wall clock's reading, in minutes since 1970 there
 	for i := range walls {
 		local := o.start.Add(time.Duration(i) * time.Minute).In(zone)
 		y, m, d := local.Date()
-		walls[i] = time.Date(y, m, d, local.Hour(), local.Minute(), 0, 0, time.UTC)
+		walls[i] = int(time.Date(y, m, d, local.Hour(), local.Minute(), 0, 0, time.UTC).Unix() / 60)
 	}
-	isHoliday := func(d time.Time) bool { return slices.Contains(holidays, d.Format(time.DateOnly)) }
-	first := walls[0].Truncate(24*time.Hour).AddDate(0, 0, 1)
-	for d := first; d.Before(walls[len(walls)-1].AddDate(0, 0, -2)); d = d.AddDate(0, 0, 1) {
+	date := func(d int) time.Time { return time.Unix(int64(d)*day*60, 0).UTC() }
+	isHoliday := func(d int) bool { return slices.Contains(holidays, date(d).Format(time.DateOnly)) }
+	for d := walls[0]/day + 1; d < walls[len(walls)-1]/day-2; d++ {
 		if isHoliday(d) {
 			continue
 		}
-		for _, w := range week[d.Weekday()] {
-			from, to := d.Add(time.Duration(w.from)*time.Minute), d.Add(time.Duration(w.to)*time.Minute)
+		for _, w := range week[date(d).Weekday()] {
+			from, to := d*day+w.from, d*day+w.to
 			if w.to <= w.from {
-				to = to.AddDate(0, 0, 1)
+				to += day
 			}
-			if next := d.AddDate(0, 0, 1); isHoliday(next) && to.After(next) {
-				to = next
+			if isHoliday(d + 1) {
+				to = min(to, (d+1)*day)
 			}
-			opens := slices.IndexFunc(walls, func(wall time.Time) bool { return !wall.Before(from) })
-			closes := 0
+			opens, closes := len(walls), 0
 			for i, wall := range walls {
-				switch {
-				case wall.Before(to):
+				if wall >= from {
+					opens = min(opens, i)
+				}
+				if wall < to {
 					closes = i + 1
-				case wall.Equal(to):
+				} else if wall == to {
 					closes = i
 				}
 			}

@@ -102,7 +102,8 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		speaks, s.reason = true, alertd.ReasonDigest
 	}
 	if speaks {
-		s.alerts = m.notified(g, d.Told, fresh, d.Closed, mentioned)
+		s.alerts = slices.Concat(m.notified(g, d.Told, false), m.notified(g, fresh, true),
+			m.notified(g, d.Closed, false), m.notified(g, mentioned, false))
 	}
 	if speaks || len(ended) > 0 {
 		m.emit(alertd.Entry{Flushed: &alertd.Flushed{
@@ -115,14 +116,12 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	return s, speaks
 }
 
-// notified tells the alerts of a group as they are now.
-func (m *Machine) notified(g *grouping.Group, lists ...[]alertd.Fingerprint) []alertd.Notified {
-	var out []alertd.Notified
-	for _, list := range lists {
-		for _, fp := range list {
-			if a := m.alerts.get(fp); a != nil {
-				out = append(out, alertd.Notified{Alert: *a, HeldSince: g.Members[fp].HeldSince})
-			}
+// notified tells alerts of a group as they are now.
+func (m *Machine) notified(g *grouping.Group, list []alertd.Fingerprint, fresh bool) []alertd.Notified {
+	out := make([]alertd.Notified, 0, len(list))
+	for _, fp := range list {
+		if a := m.alerts.get(fp); a != nil {
+			out = append(out, alertd.Notified{Alert: *a, HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
 		}
 	}
 	return out

@@ -1,0 +1,234 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"alertd/app"
+)
+
+// page is what a webhook receiver reads of Alertmanager's body.
+type page struct {
+	ID     string
+	Status string `json:"status"`
+	Reason string `json:"notification_reason"`
+	Alerts []struct {
+		Status      string            `json:"status"`
+		Labels      map[string]string `json:"labels"`
+		Annotations map[string]string `json:"annotations"`
+	} `json:"alerts"`
+}
+
+// sink is a webhook receiver.
+type sink struct {
+	*httptest.Server
+	pages chan page
+	mu    sync.Mutex
+	fail  int // answers 503 so many times
+}
+
+func newSink(t *testing.T) *sink {
+	s := &sink{pages: make(chan page, 100)}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.fail > 0 {
+			s.fail--
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		p := page{ID: r.Header.Get("webhook-id")}
+		if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+			t.Error(err)
+		}
+		s.pages <- p
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *sink) next(t *testing.T) page {
+	t.Helper()
+	select {
+	case p := <-s.pages:
+		return p
+	case <-time.After(20 * time.Second):
+		t.Fatal("no page came")
+		return page{}
+	}
+}
+
+func (s *sink) none(t *testing.T) {
+	t.Helper()
+	select {
+	case p := <-s.pages:
+		t.Fatalf("a page too many: %+v", p)
+	default:
+	}
+}
+
+func files(url string) fstest.MapFS {
+	file := func(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+	return fstest.MapFS{
+		"rules.yaml": file(`groups:
+- name: shop
+  interval: 1s
+  rules:
+  - alert: Down
+    expr: up == 0
+    labels: {severity: critical}
+    annotations: {summary: '{{ $labels.service }} is down', next_step: Look at it.}
+  - alert: Deployed
+    on: event
+    type: deployment.completed
+    labels: {severity: info}
+`),
+		"routing.yaml": file(fmt.Sprintf(`route:
+  receiver: ops
+  group_by: [service]
+  group_wait: 0s
+  group_interval: 100ms
+  routes:
+  - matchers: ['severity="info"']
+    deliver: dashboard
+receivers:
+- name: ops
+  webhook_configs: [{url: %q}]
+`, url)),
+	}
+}
+
+// daemon runs an App until the returned function is called, which waits for its end.
+func daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
+	t.Helper()
+	a, err := app.New(t.Context(), app.Options{
+		Rules: files(s.URL), Data: data, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Console: io.Discard,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if err := a.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return a, stop
+}
+
+func publish(t *testing.T, a *app.App, subject, event string) {
+	t.Helper()
+	nc, err := nats.Connect(a.NATS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), subject, []byte(event)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func get(t *testing.T, a *app.App, path string) (int, string) {
+	t.Helper()
+	resp, err := http.Get("http://" + a.HTTP() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// until asks again until the answer holds a word: what the loop has decided reaches the history a moment later.
+func until(t *testing.T, a *app.App, path, word string) {
+	t.Helper()
+	var body string
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		if _, body = get(t, a, path); strings.Contains(body, word) {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%s never held %q:\n%s", path, word, body)
+}
+
+const (
+	down = `{"name":"up","labels":{"service":"api"},"value":0}`
+	up   = `{"name":"up","labels":{"service":"api"},"value":1}`
+)
+
+// An event becomes a page, a restart neither repeats nor forgets it, and its end is told.
+func TestPageOverARestart(t *testing.T) {
+	s, data := newSink(t), t.TempDir()
+	a, stop := daemon(t, data, s)
+	publish(t, a, "alertd.metrics.api", down)
+	p := s.next(t)
+	if p.Status != "firing" || len(p.Alerts) != 1 || p.Alerts[0].Annotations["summary"] != "api is down" {
+		t.Errorf("paged %+v", p)
+	}
+	until(t, a, "/api/v1/history", `"to":"firing"`)
+	stop()
+
+	a, stop = daemon(t, data, s)
+	until(t, a, "/api/v1/alerts", `"state":"firing"`)
+	until(t, a, "/health/ready", `"status":"healthy"`)
+	s.none(t)
+	publish(t, a, "alertd.metrics.api", up)
+	if p := s.next(t); p.Status != "resolved" || p.Reason != "all alerts resolved" {
+		t.Errorf("paged %+v", p)
+	}
+	until(t, a, "/api/v1/history", `"to":"resolved"`)
+	s.none(t)
+	stop()
+}
+
+// A receiver that fails is tried again with the same id.
+func TestRetry(t *testing.T) {
+	s := newSink(t)
+	s.fail = 1
+	a, _ := daemon(t, t.TempDir(), s)
+	publish(t, a, "alertd.metrics.api", down)
+	if p := s.next(t); p.Status != "firing" || p.ID == "" {
+		t.Errorf("paged %+v", p)
+	}
+	until(t, a, "/api/v1/notifications", "delivered")
+}
+
+// A message that nobody can read is kept and counted, and the next one is read.
+func TestDeadLetter(t *testing.T) {
+	s := newSink(t)
+	a, _ := daemon(t, t.TempDir(), s)
+	publish(t, a, "alertd.metrics.api", `{"name":"up","value":}`)
+	publish(t, a, "alertd.events.deployment", `{"type":"deployment.completed","service":"api"}`)
+	until(t, a, "/api/v1/deadletters", "alertd.metrics.api")
+	until(t, a, "/api/v1/history", "Deployed")
+	s.none(t)
+}
