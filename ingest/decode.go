@@ -34,6 +34,9 @@ type Problem struct {
 	Count  int    // refused events: 1, or more where a last problem stands for all that were not told one by one
 }
 
+// String is the reason.
+func (p Problem) String() string { return p.Reason }
+
 // Decoder decodes messages. It keeps a bounded table of label sets, so that a series that it has seen before costs
 // no allocation. It belongs to one goroutine.
 type Decoder struct {
@@ -79,7 +82,9 @@ const (
 // count. The payload is not kept.
 func (d *Decoder) Decode(subject string, header map[string][]string, received time.Time, payload []byte, out *alertd.Events) (problems []Problem) {
 	d.buf, d.out, d.received = payload, out, received.UnixMilli()
-	d.kind, d.token = kindOf(subject)
+	if d.kind, d.token = kindOf(subject); !utf8.ValidString(d.token) || len(d.token) > MaxName {
+		d.token = "" // a subject may hold any bytes, a label may not
+	}
 	d.trace = tracectx.FromHeader(header)
 	d.item, d.array, d.problems, d.more, d.lost, d.full = 0, false, nil, 0, 0, false
 	defer func() { d.buf, d.out, d.problems = nil, nil, nil }()

@@ -410,6 +410,7 @@ func FuzzFastPath(f *testing.F) {
 	} {
 		f.Add("alertd.metrics.api", payload)
 		f.Add("elsewhere", payload)
+		f.Add("alertd.metrics.\xff", payload)
 	}
 	f.Fuzz(func(t *testing.T, subject, payload string) {
 		events, _ := decode(t, subject, traced, payload)
