@@ -63,7 +63,6 @@ type Evaluator struct {
 	nextTick  time.Time
 	nextSweep time.Time
 	counts    Stats
-	buffers   buffers
 }
 
 // Stats are numbers about an evaluator. All that count events grow for ever.
@@ -370,7 +369,8 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 			e.counts.Unread++
 			return nil
 		}
-		s = &series{labels: sample.Labels, hash: hash, indexes: found}
+		s = newSeries(sample.Labels, hash)
+		s.indexes = found
 		s.keep = e.keep(s)
 		e.window.add(s)
 	}
@@ -561,8 +561,7 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 	r := k.rule
 	at := e.instant(k)
 	e.unlink(k)
-	k.dirty, k.queue, k.ran, k.at = false, nowhere, nanos, at
-	r.latest = max(r.latest, at)
+	k.dirty, k.queue, k.ran = false, nowhere, nanos
 	if r.partition.IsWhole() {
 		e.counts.Whole++
 	} else {
@@ -574,9 +573,10 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 		e.counts.Errors++
 		v.Err = err.Error()
 		k.quiet = 0
-		return v, true
+		return v, true // what was found before is not known to hold at this instant, so k.at stays
 	}
-	v.True, k.found = found, found
+	v.True, k.found, k.at = found, found, at
+	r.latest = max(r.latest, at)
 	if len(found) > 0 {
 		k.quiet = 0
 		return v, true
@@ -614,7 +614,7 @@ func (e *Evaluator) evaluate(r *ruleRun, k *key, at, told int64) ([]alertd.Findi
 // query evaluates the expression of a rule.
 func (e *Evaluator) query(v view, text string, at int64) (promql.Vector, error) {
 	if v.rule != nil && v.rule.program != nil {
-		if vector, ok := v.rule.program.run(v, at, &e.buffers); ok {
+		if vector, ok := v.rule.program.run(v, at); ok {
 			e.counts.Cheap++
 			return vector, nil
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"alertd"
@@ -105,22 +106,41 @@ type oracleSet struct {
 	i    int
 }
 
-func (s *oracleSet) Next() bool { s.i++; return s.i < len(s.list) }
-func (s *oracleSet) At() storage.Series {
-	x := s.list[s.i]
-	var pairs []string
-	x.ls.Range(func(l labels.Label) { pairs = append(pairs, l.Name, l.Value) })
-	return oneSeries{storage.MockSeries(nil, x.ts, x.vs, pairs), x.ls}
-}
+func (s *oracleSet) Next() bool                      { s.i++; return s.i < len(s.list) }
+func (s *oracleSet) At() storage.Series              { return s.list[s.i] }
 func (*oracleSet) Err() error                        { return nil }
 func (*oracleSet) Warnings() annotations.Annotations { return nil }
 
-type oneSeries struct {
-	storage.Series
-	ls labels.Labels
+func (s *oracleSeries) Labels() labels.Labels { return s.ls }
+
+func (s *oracleSeries) Iterator(chunkenc.Iterator) chunkenc.Iterator {
+	return &oracleIterator{chunkenc.NewNopIterator(), s, -1}
 }
 
-func (s oneSeries) Labels() labels.Labels { return s.ls }
+type oracleIterator struct {
+	chunkenc.Iterator
+	s *oracleSeries
+	i int
+}
+
+func (it *oracleIterator) Next() chunkenc.ValueType {
+	if it.i++; it.i < len(it.s.ts) {
+		return chunkenc.ValFloat
+	}
+	return chunkenc.ValNone
+}
+
+func (it *oracleIterator) Seek(t millis) chunkenc.ValueType {
+	for it.i < 0 || it.i < len(it.s.ts) && it.s.ts[it.i] < t {
+		it.i++
+	}
+	it.i--
+	return it.Next()
+}
+
+func (it *oracleIterator) At() (int64, float64) { return it.s.ts[it.i], it.s.vs[it.i] }
+func (it *oracleIterator) AtT() int64           { return it.s.ts[it.i] }
+func (it *oracleIterator) AtST() int64          { return 0 }
 
 var plainEngine = promql.NewEngine(promql.EngineOpts{
 	MaxSamples: querySamples, Timeout: queryTimeout, LookbackDelta: defaultLookbackDelta,
@@ -129,7 +149,7 @@ var plainEngine = promql.NewEngine(promql.EngineOpts{
 })
 
 // ask evaluates an expression as Prometheus does.
-func (o *oracle) ask(t testing.TB, expr string, at time.Time) (promql.Vector, error) {
+func (o *oracle) ask(t interface{ Fatal(...any) }, expr string, at time.Time) (promql.Vector, error) {
 	q, err := plainEngine.NewInstantQuery(context.Background(), o, nil, expr, at)
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,8 @@ const (
 // series is one series of the window.
 type series struct {
 	labels  labels.Labels
+	unnamed labels.Labels // without the metric's name
+	typed   bool          // has __type__ or __unit__, which functions drop as well
 	hash    uint64
 	chain   *series // next series with the same hash
 	sealed  []sealed
@@ -56,6 +58,16 @@ type exemplar struct {
 type touch struct {
 	key  *key
 	slot int
+}
+
+func newSeries(ls labels.Labels, hash uint64) *series {
+	return &series{
+		labels: ls, unnamed: withoutName(ls), typed: ls.Has("__type__") || ls.Has("__unit__"), hash: hash,
+	}
+}
+
+func withoutName(ls labels.Labels) labels.Labels {
+	return ls.DropReserved(func(name string) bool { return name == alertd.LabelMetric })
 }
 
 type appended int
