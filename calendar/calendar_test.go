@@ -295,13 +295,17 @@ func TestAgainstTheWallClock(t *testing.T) {
 
 		// The walk knows nothing of windows that began before it or end after it: look at the middle days only.
 		const from, to = 3 * 24 * 60, (walkDays - 3) * 24 * 60
+		const near = 5 * 60 // of the clock change every minute counts, elsewhere some do
 		for i := from; i < to; i++ {
+			if far := i - walkDays/2*24*60; (far < -near || far > near) && i%11 != 0 {
+				continue
+			}
 			now := o.at(i)
 			if got := c.IsOpen(now); got != o.open[i] {
 				t.Fatalf("%+v: IsOpen(%s) = %t, the wall clock says %t", spec, now.In(p.zone), got, o.open[i])
 			}
 		}
-		for i := from; i < to; i += 7 {
+		for i := from; i < to; i += 17 {
 			checkNext(t, c.NextOpen(o.at(i)), o, i, to, true)
 			checkNext(t, c.NextClose(o.at(i)), o, i, to, false)
 		}
