@@ -26,7 +26,7 @@ const (
 
 const (
 	appendPatience  = 30 * time.Second      // of Append where ctx has no deadline
-	attemptTimeout  = 3 * time.Second       // of one publish: embedded it takes 50 µs, an election loses it
+	attemptTimeout  = time.Second           // of one publish: embedded it takes 50 µs; a second attempt does no harm
 	attemptPause    = 50 * time.Millisecond // between two
 	resolvePatience = 2 * time.Second       // beyond ctx, to find out what became of a commit
 	stallTimeout    = 2 * time.Second       // a reader that hears nothing asks whether there is something
@@ -254,7 +254,7 @@ func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c al
 
 // Follow implements [Log].
 func (n *NATS) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
-	_, err := n.scan(ctx, max(from, 1), 0, fn)
+	_, err := n.scan(ctx, max(from, 1), forEver, fn)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,8 +15,11 @@ const (
 	readAheadBytes = 8 << 20 // and bytes; must be more than one message, or the reader would stall for ever
 )
 
-// scan delivers records from a sequence on, in batches, until it has delivered last; for ever if last is 0. It
-// returns the tail of the journal that it read.
+// forEver is the last sequence of a reader that goes on until its context ends.
+const forEver = math.MaxUint64
+
+// scan delivers records from a sequence on, in batches, until it has delivered last. It returns the tail of the
+// journal that it read.
 func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Record) error) (tail, error) {
 	info, err := n.stream.Info(ctx)
 	if err != nil {
@@ -28,8 +32,7 @@ func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Recor
 	if first := info.State.FirstSeq; from > 1 && from == first {
 		ch = chain{next: from} // what was before is gone, and nobody asks for it
 	}
-	follow := last == 0
-	for follow || ch.next <= last {
+	for ch.next <= last {
 		r := &reader{n: n, ch: &ch, from: from, last: last}
 		err := r.run(ctx, deliver)
 		if !errors.Is(err, errStalled) {
@@ -66,7 +69,7 @@ func (r *reader) run(ctx context.Context, deliver func([]Record) error) error {
 	watch := time.NewTicker(stallTimeout)
 	defer watch.Stop()
 	heard := false
-	for r.last == 0 || r.ch.next <= r.last {
+	for r.ch.next <= r.last {
 		select {
 		case msg := <-r.msgs:
 			heard = true
