@@ -120,6 +120,14 @@ func TestShippedFilesLoad(t *testing.T) {
 	if len(p.Rules.Rules()) < 12 {
 		t.Errorf("%d rules", len(p.Rules.Rules()))
 	}
+	for _, w := range p.Warnings {
+		t.Errorf("warning: %s", w)
+	}
+	for _, r := range p.Routing.Receivers {
+		if !r.Console && len(r.Slack)+len(r.Webhook) == 0 {
+			t.Errorf("what goes to receiver %q reaches nobody", r.Name)
+		}
+	}
 }
 
 func TestRealAlertmanagerFile(t *testing.T) {
