@@ -288,10 +288,6 @@ func (r *reader) textTo(to *string, what string) func(*yaml.Node) {
 	}
 }
 
-func (r *reader) textsTo(to *[]string, what string) func(*yaml.Node) {
-	return func(n *yaml.Node) { *to = r.texts(n, what) }
-}
-
 func (r *reader) boolTo(to *bool, what string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		s, ok := r.text(n, what)
