@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,12 @@ func Parse(files []File) (*Set, error) {
 			count += len(g.rules)
 		}
 		set.groups = append(set.groups, groups...)
-		errs = append(errs, p.problems...)
+		slices.SortStableFunc(p.problems, func(a, b *problem) int {
+			return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+		})
+		for _, problem := range p.problems {
+			errs = append(errs, problem)
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -115,6 +121,10 @@ func (p *fileParser) group(n *yaml.Node) *group {
 }
 
 func (p *fileParser) rule(n *yaml.Node, g *group, common []pair) *rule {
+	if n.Kind != yaml.MappingNode {
+		p.fail(n, "a rule is not a mapping", "write `alert: Name` and `expr: …` below the dash")
+		return nil
+	}
 	f := p.fields(n, "a rule",
 		"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations", "on", "type", "match")
 	r := &rule{group: g, line: n.Line, column: n.Column, record: p.text(f["record"])}

@@ -29,7 +29,7 @@ func (p *problem) Error() string {
 type reader struct {
 	file     string
 	lines    []string
-	problems []error
+	problems []*problem
 }
 
 // maxMerge bounds how deep merge keys may nest, since an alias may contain itself.
@@ -64,10 +64,27 @@ func (r *reader) document(src []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
+// failSyntax reports what the YAML parser says. Its own line is often that where the surrounding list began, and
+// there is no column; the first line with which the file begins to fail in the same way is nearer to the mistake.
 func (r *reader) failSyntax(err error) {
+	const few = 2000 // lines, since each is parsed again with all before it
 	m := yamlLine.FindStringSubmatch(err.Error())
 	line, _ := strconv.Atoi(m[1])
-	r.failAt(max(line, 1), 1, m[2], "check indentation, quotes and colons there or just above")
+	line = min(max(line, 1), len(r.lines))
+	for n := 1; n <= min(len(r.lines), few); n++ {
+		var doc yaml.Node
+		dec := yaml.NewDecoder(strings.NewReader(strings.Join(r.lines[:n], "\n") + "\n"))
+		part := dec.Decode(&doc)
+		if part == nil {
+			part = dec.Decode(&doc)
+		}
+		if part != nil && yamlLine.FindStringSubmatch(part.Error())[2] == m[2] {
+			line = n
+			break
+		}
+	}
+	text := r.lines[line-1]
+	r.failAt(line, 1+len(text)-len(strings.TrimLeft(text, " \t")), "not YAML: "+m[2], "check indentation, quotes and colons there and just above")
 }
 
 func (r *reader) fail(n *yaml.Node, what, fix string) { r.failAt(n.Line, n.Column, what, fix) }
