@@ -364,11 +364,6 @@ func (l *leader) narrate(e *alertd.Entry) {
 			"reason", string(e.Transition.Reason))
 	case e.Attempted != nil && e.Attempted.DeadLetter:
 		l.log.Error("notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
-	case e.Attempted != nil && e.Attempted.Outcome != alertd.Delivered:
-		l.log.Warn("notification not delivered", "attempt", e.Attempted.Attempt,
-			"to", e.Attempted.Receiver+"/"+e.Attempted.Integration, "next", e.Attempted.Next)
-	case e.Attempted != nil:
-		l.log.Info("notification delivered", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
 	}
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,55 +13,54 @@ import (
 	"alertd/demo"
 )
 
-// demoCmd is the daemon with a synthetic shop that publishes to it.
+// demoCmd is the daemon with a shop that it watches.
 type demoCmd struct {
-	Data       string  `placeholder:"DIR" help:"Where the streams and the history are kept. Default: a folder that is gone when the demo ends."`
 	Listen     string  `default:"127.0.0.1:9093" placeholder:"HOST:PORT" help:"API and dashboard (${default})."`
 	NATSListen string  `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
-	Speed      float64 `default:"1" placeholder:"N" help:"Seconds of the story per second (${default}). What waits for a time still waits for it."`
-	Seed       uint64  `default:"1" placeholder:"N" help:"The same seed publishes the same values (${default})."`
+	Speed      float64 `default:"1" help:"How many times as fast the shop's story goes (${default})."`
+	Seed       uint64  `default:"1" help:"Two runs with the same seed publish the same values (${default})."`
 }
 
-// Run plays until ctx ends.
+// Run runs both until ctx ends. What they keep is thrown away then.
 func (c *demoCmd) Run(ctx context.Context, std streams) (err error) {
 	dir, err := os.MkdirTemp("", "alertd-demo-")
 	if err != nil {
 		return &failure{err: err}
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if e := os.RemoveAll(dir); err == nil && e != nil {
+			err = &failure{err: e}
+		}
+	}()
 	files := filepath.Join(dir, "rules")
-	if err := errors.Join(os.Mkdir(files, 0o755), demo.WriteRules(files, time.Now())); err != nil {
+	if err := os.Mkdir(files, 0o700); err != nil {
 		return &failure{err: err}
 	}
-	data := c.Data
-	if data == "" {
-		data = filepath.Join(dir, "data")
+	if err := demo.WriteRules(files, time.Now()); err != nil {
+		return &failure{err: err}
 	}
 	a, err := app.New(ctx, app.Options{
-		Config: config.Default(), Rules: os.DirFS(files), Data: data, Listen: c.Listen, NATSListen: c.NATSListen,
-		Console: std.out, Version: versionText(),
-		Log: slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Config: config.Default(), Rules: os.DirFS(files), Data: filepath.Join(dir, "data"), Listen: c.Listen, NATSListen: c.NATSListen,
+		Console: std.out, Version: versionText(), Log: slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
-		return &failure{err: err, hint: "if an alertd is running here, end it first, or give --listen 127.0.0.1:0 --nats-listen 127.0.0.1:0"}
+		return &failure{err: err}
 	}
-	fmt.Fprintf(std.out, "The dashboard is at http://%s/. In a second terminal:\n  export ALERTD_URL=http://%s\n  alertd alerts\n  alertd queue\n  alertd history\nCtrl-C ends the demo.\n\n",
-		a.HTTP(), a.HTTP())
-
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	daemon := make(chan error, 1)
+	fmt.Fprintf(std.out, "A shop of five services is open. Watch it at http://%s/ and ask with `alertd history`.\n\n", a.HTTP())
+	story := make(chan error, 1)
 	go func() {
-		err := a.Run(ctx)
-		cancel(err)
-		daemon <- err
+		story <- demo.Run(ctx, demo.Options{NATSURL: a.NATS(), Speed: c.Speed, Seed: c.Seed, Out: std.out})
 	}()
-	err = demo.Run(ctx, demo.Options{NATSURL: a.NATS(), Speed: c.Speed, Seed: c.Seed, Out: std.out})
-	cancel(err)
-	err = errors.Join(err, <-daemon)
-	end, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer stop()
-	if err := errors.Join(err, a.Close(end)); err != nil {
+	err = a.Run(ctx)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if e := a.Close(end); err == nil {
+		err = e
+	}
+	if ctx.Err() != nil { // who asked for the end gets it; a shop whose NATS closed is no news
+		<-story
+	}
+	if err != nil {
 		return &failure{err: fmt.Errorf("alertd demo: %w", err)}
 	}
 	return nil

@@ -77,7 +77,7 @@ func (c *serveCmd) files() fs.FS {
 
 func (c *serveCmd) config() (config.Config, error) {
 	if c.Config == "" {
-		return config.ParseConfig("alertd.yaml", nil, os.LookupEnv, os.ReadFile)
+		return config.Default(), nil
 	}
 	data, err := os.ReadFile(c.Config)
 	if err != nil {
