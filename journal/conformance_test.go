@@ -42,6 +42,7 @@ type subjectUnderTest struct {
 
 // The contract is one suite. Each test gets an empty journal.
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	conform(t, func(t testing.TB) subjectUnderTest {
 		m := NewMemory()
 		return subjectUnderTest{
@@ -65,6 +66,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestNATS(t *testing.T) {
+	t.Parallel()
 	conform(t, func(t testing.TB) subjectUnderTest {
 		b := openBus(t, t.TempDir())
 		js := b.JetStream()

@@ -27,6 +27,7 @@ const (
 const (
 	appendPatience  = 30 * time.Second      // of Append where ctx has no deadline
 	attemptTimeout  = time.Second           // of one publish: embedded it takes 50 µs; a second attempt does no harm
+	infoPatience    = 15 * time.Second      // of a question to the stream's leader; an election takes up to ten
 	attemptPause    = 50 * time.Millisecond // between two
 	resolvePatience = 2 * time.Second       // beyond ctx, to find out what became of a commit
 	stallTimeout    = 2 * time.Second       // a reader that hears nothing asks whether there is something
@@ -67,9 +68,9 @@ func OpenNATS(ctx context.Context, js jetstream.JetStream, node string, log *slo
 
 // readTail asks the stream's leader where the journal ends, and reads what is there.
 func readTail(ctx context.Context, s jetstream.Stream) (tail, error) {
-	info, err := s.Info(ctx)
+	info, err := infoOf(ctx, s)
 	if err != nil {
-		return tail{}, fmt.Errorf("journal: %w", err)
+		return tail{}, err
 	}
 	last := info.State.LastSeq
 	if last == 0 {
@@ -83,6 +84,24 @@ func readTail(ctx context.Context, s jetstream.Stream) (tail, error) {
 		return tail{}, fmt.Errorf("journal: commit %d: %w", last, err)
 	}
 	return tailAt(last, msg.Data), nil
+}
+
+// infoOf asks the stream's leader how the stream is. A question that got lost with a connection, or that met an
+// election, is asked again.
+func infoOf(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, infoPatience)
+	defer cancel()
+	for {
+		attempt, cancel := context.WithTimeout(ctx, attemptTimeout)
+		info, err := s.Info(attempt)
+		cancel()
+		if err == nil {
+			return info, nil
+		}
+		if !transient(err) || sleep(ctx, attemptPause) != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+	}
 }
 
 // getMsg reads one message that is known to exist. A replica that has not got it yet is asked again.
@@ -221,9 +240,9 @@ func refusedForSequence(err error) bool {
 
 // Last implements [Log].
 func (n *NATS) Last(ctx context.Context) (uint64, error) {
-	info, err := n.stream.Info(ctx)
+	info, err := infoOf(ctx, n.stream)
 	if err != nil {
-		return 0, fmt.Errorf("journal: %w", err)
+		return 0, err
 	}
 	return info.State.LastSeq, nil
 }

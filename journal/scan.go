@@ -21,9 +21,9 @@ const forEver = math.MaxUint64
 // scan delivers records from a sequence on, in batches, until it has delivered last. It returns the tail of the
 // journal that it read.
 func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Record) error) (tail, error) {
-	info, err := n.stream.Info(ctx)
+	info, err := infoOf(ctx, n.stream)
 	if err != nil {
-		return tail{}, fmt.Errorf("journal: %w", err)
+		return tail{}, err
 	}
 	if end := info.State.LastSeq; from > end+1 {
 		return tail{}, pastTheEnd(from, end)
