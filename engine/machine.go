@@ -119,7 +119,8 @@ func (m *Machine) Apply(e alertd.Entry) {
 		for _, fp := range m.groups.Flush(e.Time, *e.Flushed) {
 			m.alerts.release(e.Time, fp)
 		}
-		m.outbox.forget(e.Flushed.Group, m.groups.Get(e.Flushed.Group) != nil)
+		// What it says now still goes into the thread that it began: settling that lets go of it.
+		m.outbox.forget(e.Flushed.Group, e.Flushed.Spoke || m.groups.Get(e.Flushed.Group) != nil)
 	case e.Planned != nil:
 		m.outbox.plan(e.Planned.Notification)
 	case e.Attempted != nil:

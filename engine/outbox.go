@@ -21,6 +21,9 @@ var retryDelays = []time.Duration{
 const (
 	// giveUp is how long a notification is tried before it becomes a dead letter.
 	giveUp = 24 * time.Hour
+	// alarmAfter is how many attempts may fail before people hear, by another receiver, that one does not take what
+	// it is sent: with the delays above, some fifty seconds. It is tried on.
+	alarmAfter = 4
 	// maxRetryAfter bounds what a provider may ask for.
 	maxRetryAfter = time.Hour
 )
@@ -151,7 +154,9 @@ func (m *Machine) Outgoing(now time.Time) (out []Delivery, next time.Time) {
 		}
 		delete(m.outbox.todo, l)
 		d := Delivery{Notification: p.Notification, N: p.Tried + 1, Uncertain: p.Maybe}
-		d.Notification.Ref = l.ref
+		if d.Notification.Seq > 1 { // the first of a group begins a thread, also where the last episode's is not closed yet
+			d.Notification.Ref = l.ref
+		}
 		out = append(out, d)
 	}
 	slices.SortFunc(out, func(a, b Delivery) int {
@@ -206,6 +211,8 @@ func (m *Machine) answer(a alertd.Attempt) {
 			}})
 		}
 		m.alarm(receiver, integration, a)
+	case !e.Next.IsZero() && a.N >= alarmAfter:
+		m.alarm(receiver, integration, a)
 	case a.Outcome == alertd.Delivered:
 		m.calm(receiver, integration)
 	}
@@ -233,8 +240,8 @@ func deliveryLabels(receiver, integration string) alertd.Labels {
 		alertd.LabelService, "alertd", "receiver", receiver, "integration", integration)
 }
 
-// alarm fires an alert of the engine's own: a destination did not take a notification. It goes by another
-// receiver than the one that failed.
+// alarm fires an alert of the engine's own: a destination does not take what it is sent. It goes by another
+// receiver than the one that fails.
 func (m *Machine) alarm(receiver, integration string, at alertd.Attempt) {
 	ls := deliveryLabels(receiver, integration)
 	fp := alertd.FingerprintOf(ls)
