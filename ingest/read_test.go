@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*Server).clusterName"))
+	goleak.VerifyTestMain(m)
 }
 
 // node is an embedded server on a port of its own that can be stopped and started again.
