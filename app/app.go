@@ -310,7 +310,7 @@ var errLeaseLost = errors.New("the lease is lost")
 func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) {
 	p := a.current.Load()
 	l := &leader{
-		App: a, policyAtStart: p, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
+		App: a, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
 		arrivals: make(chan []arrival, 4), services: services{},
 	}
 	if err := l.fold(ctx); err != nil {
@@ -320,7 +320,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 		return l, err
 	}
 	now := clock()
-	l.lastEvent, l.selfDue, l.committedAt = now, now, now
+	l.lastEvent, l.arrivedAt, l.selfDue, l.committedAt = now, now, now, now
 	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external}, now)
 	// The first commit of an epoch fences whoever led before.
 	l.entries = l.machine.Step(now, engineInput(p))

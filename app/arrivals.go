@@ -14,58 +14,37 @@ import (
 	"alertd/natsbus"
 )
 
-// meet compares the journal's checkpoint with what EVENTS has, before anything is read, and says aloud what is lost.
-func (l *leader) meet(ctx context.Context) (err error) {
-	l.first, l.newest, err = ingest.Bounds(ctx, l.bus.JetStream(), natsbus.EventsStream)
+// meet compares the journal's checkpoint with what EVENTS has, before anything is read, says aloud what is lost, and
+// decides where reading begins.
+func (l *leader) meet(ctx context.Context) error {
+	stream, err := l.bus.JetStream().Stream(ctx, natsbus.EventsStream)
 	if err != nil {
-		return err
+		return fmt.Errorf("events: %w", err)
 	}
+	in := stream.CachedInfo().State
 	switch {
-	case l.checkpoint > l.newest:
+	case l.checkpoint > in.LastSeq:
 		l.log.Error("the stream of events ends before what was evaluated: it was made anew, or lost its end in a crash; reading all that it has",
-			"evaluated", l.checkpoint, "newest", l.newest)
+			"evaluated", l.checkpoint, "newest", in.LastSeq)
 		l.checkpoint = 0
-	case l.checkpoint > 0 && l.first > l.checkpoint+1:
-		l.lost(l.checkpoint+1, l.first-1)
+	case l.checkpoint > 0 && in.FirstSeq > l.checkpoint+1:
+		l.lost(l.checkpoint+1, in.FirstSeq-1)
 	}
-	l.met = l.checkpoint
-	return nil
-}
-
-// listen reads EVENTS into arrivals until ctx ends. It begins far enough back to fill the window of the rules,
-// and never behind what is evaluated.
-func (l *leader) listen(ctx context.Context) error {
-	js := l.bus.JetStream()
-	from, err := l.startOfWindow(ctx, js)
-	if err != nil {
-		return err
+	l.met, l.backlog = l.checkpoint, in.LastSeq
+	l.from, err = l.startOfWindow(ctx, stream, in)
+	if l.from.Time.After(in.LastTime) {
+		l.backlog = 0 // all of it is older than any rule looks back, and evaluated
 	}
-	decoder := ingest.NewDecoder()
-	return ingest.Read(ctx, js, natsbus.EventsStream, from, ingest.ReadOptions{Log: l.log, OnGap: l.lost}, func(batch []ingest.Message) error {
-		for len(batch) > 0 {
-			n := min(len(batch), maxTurn)
-			select {
-			case l.arrivals <- l.decode(ctx, decoder, batch[:n]):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-			batch = batch[n:]
-		}
-		return nil
-	})
+	return err
 }
 
 // startOfWindow is where reading begins: the longest look-back of a rule before now, or the first event that is
 // not evaluated, whichever is earlier.
-func (l *leader) startOfWindow(ctx context.Context, js jetstream.JetStream) (ingest.Start, error) {
-	window := clock().Add(-l.policyAtStart.rules.LookBack())
-	next := max(l.met+1, l.first)
-	if next > l.newest {
+func (l *leader) startOfWindow(ctx context.Context, stream jetstream.Stream, in jetstream.StreamState) (ingest.Start, error) {
+	window := clock().Add(-l.current.Load().rules.LookBack())
+	next := max(l.met+1, in.FirstSeq)
+	if next > in.LastSeq {
 		return ingest.Start{Time: window}, nil
-	}
-	stream, err := js.Stream(ctx, natsbus.EventsStream)
-	if err != nil {
-		return ingest.Start{}, fmt.Errorf("events: %w", err)
 	}
 	msg, err := stream.GetMsg(ctx, next)
 	switch {
@@ -77,6 +56,24 @@ func (l *leader) startOfWindow(ctx context.Context, js jetstream.JetStream) (ing
 		return ingest.Start{Seq: next}, nil
 	}
 	return ingest.Start{Time: window}, nil
+}
+
+// listen reads EVENTS into arrivals until ctx ends.
+func (l *leader) listen(ctx context.Context) error {
+	decoder := ingest.NewDecoder()
+	o := ingest.ReadOptions{Log: l.log, OnGap: l.lost}
+	return ingest.Read(ctx, l.bus.JetStream(), natsbus.EventsStream, l.from, o, func(batch []ingest.Message) error {
+		for len(batch) > 0 {
+			n := min(len(batch), maxTurn)
+			select {
+			case l.arrivals <- l.decode(ctx, decoder, batch[:n]):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			batch = batch[n:]
+		}
+		return nil
+	})
 }
 
 // lost says aloud that events went to retention before they were evaluated.

@@ -9,6 +9,7 @@ import (
 
 	"alertd"
 	"alertd/engine"
+	"alertd/ingest"
 	"alertd/journal"
 	"alertd/notifier"
 	"alertd/rules"
@@ -24,6 +25,8 @@ const (
 	snapshotEvery = 2_000
 	// selfEvery is how often alertd's own samples go into the window.
 	selfEvery = 15 * time.Second
+	// settle is how often dirty keys are looked at while a backlog is read.
+	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
 	maxTurn = 2_000
 )
@@ -40,11 +43,13 @@ type leader struct {
 	arrivals chan []arrival
 	answers  chan alertd.Attempt
 
-	// What the reader of events starts from; does not change afterwards.
-	policyAtStart *policy
-	met           uint64 // the checkpoint
-	first, newest uint64 // of the EVENTS stream
+	// Where the reader of events starts; these do not change afterwards.
+	met     uint64 // the checkpoint
+	backlog uint64 // the newest event that was there; 0: nothing that need be read before ticks
+	from    ingest.Start
 
+	read        uint64 // up to which event the stream is read
+	arrivedAt   time.Time
 	checkpoint  uint64 // as the journal knows it
 	entries     []alertd.Entry
 	deciding    int // commits with decisions since the last snapshot
@@ -156,6 +161,7 @@ func (l *leader) waiting(inputs []engine.Input) []engine.Input {
 // take gives messages to the rules. What they decide at once, about occurrences, is an input already.
 func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
 	now := clock()
+	l.read, l.arrivedAt = batch[len(batch)-1].seq, now
 	for _, a := range batch {
 		if a.seq <= l.checkpoint && a.seq != 0 { // decided before: it only fills the window
 			l.evaluator.Warm(a.events.Samples)
@@ -186,7 +192,7 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) error {
 		l.selfDue = now.Add(selfEvery)
 		l.evaluator.Append(now, 0, l.own(now))
 	}
-	for _, v := range l.evaluator.Run(now) {
+	for _, v := range l.evaluate(now) {
 		if v.Err != "" {
 			l.evaluationFailed(v)
 		}
@@ -211,6 +217,20 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) error {
 	}
 	l.speak(now)
 	return nil
+}
+
+// evaluate asks the rules what is due. Ticks wait until everything that was in the stream at the start is read.
+func (l *leader) evaluate(now time.Time) []alertd.Verdict {
+	if l.behind(now) {
+		return l.evaluator.CatchUp(now)
+	}
+	return l.evaluator.Run(now)
+}
+
+// behind reports whether the stream's backlog is not read yet. Should its end be gone, by a purge, silence ends it.
+func (l *leader) behind(now time.Time) bool {
+	const silence = 30 * time.Second
+	return l.read < l.backlog && now.Sub(l.arrivedAt) < silence
 }
 
 // step decides about one input, and commits what was decided before where it would not fit.
@@ -317,7 +337,11 @@ func (l *leader) next() time.Time {
 		}
 	}
 	earliest(l.machine.Next())
-	earliest(l.evaluator.Next())
+	if at, ok := l.evaluator.Next(); l.behind(clock()) {
+		earliest(clock().Add(settle), true)
+	} else {
+		earliest(at, ok)
+	}
 	earliest(l.outgoingDue, true)
 	if l.evaluator.Evaluated() > l.checkpoint {
 		earliest(l.committedAt.Add(checkpointEvery), true)

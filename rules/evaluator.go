@@ -511,6 +511,28 @@ func (e *Evaluator) Next() (time.Time, bool) {
 // A key for which the last answer was "nothing true" and still is gives no verdict again, unless its rule keeps
 // firing for a while, in which case each such answer counts. See [Evaluator.Retell].
 func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
+	out := e.CatchUp(now)
+	if !e.nextTick.IsZero() && !now.Before(e.nextTick) {
+		for _, g := range e.groups {
+			if !now.Before(g.next) {
+				out = e.tick(g, now, out)
+			}
+		}
+		e.findNextTick()
+	}
+	if !now.Before(e.nextSweep) {
+		e.nextSweep = now.Add(sweepEvery)
+		e.window.sweep(func(s *series) bool {
+			silent := s.keep + e.opts.LookbackDelta.Milliseconds()
+			return e.now-max(s.seen, s.newest) > silent
+		})
+	}
+	return out
+}
+
+// CatchUp is Run without the ticks. It is for who reads a backlog: a tick looks at a whole window, and one that is
+// not filled yet would take what has not been read for gone.
+func (e *Evaluator) CatchUp(now time.Time) []alertd.Verdict {
 	e.clock(now)
 	nanos := now.UnixNano()
 	for {
@@ -530,21 +552,6 @@ func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
 	}
 	clear(e.ready)
 	e.ready = e.ready[:0]
-	if !e.nextTick.IsZero() && !now.Before(e.nextTick) {
-		for _, g := range e.groups {
-			if !now.Before(g.next) {
-				out = e.tick(g, now, out)
-			}
-		}
-		e.findNextTick()
-	}
-	if !now.Before(e.nextSweep) {
-		e.nextSweep = now.Add(sweepEvery)
-		e.window.sweep(func(s *series) bool {
-			silent := s.keep + e.opts.LookbackDelta.Milliseconds()
-			return e.now-max(s.seen, s.newest) > silent
-		})
-	}
 	return out
 }
 
