@@ -269,3 +269,46 @@ func TestRestart(t *testing.T) {
 		}
 	})
 }
+
+// TestProgramsAtTheEdges compares programs with the engine at the instants where a sample enters or leaves.
+func TestProgramsAtTheEdges(t *testing.T) {
+	for _, text := range []string{
+		"a > 0", "a offset 1m > 0", "rate(a[1m])", "sum_over_time(a[1m] offset 30s)", "last_over_time(a[1m])", "a - ignoring (y) b",
+		"time() - a > 5", "sum without (y) (a) > bool 1", "avg by (x) (a)", "max(a) / on () sum(b)", "a unless b", "a or b",
+	} {
+		e := NewEvaluator(mustParse(t, alerts(text)), Options{}, t0)
+		r := e.rules[0]
+		if r.program == nil {
+			t.Errorf("%s is not compiled", text)
+			continue
+		}
+		for i := range 4 {
+			at := t0.Add(time.Duration(i) * 20 * time.Second)
+			e.Warm([]alertd.Sample{sample(t, `a{x="1"}`, at, float64(i*i)), sample(t, `b{x="1",y="2"}`, at.Add(time.Second), 3)})
+		}
+		program, seen := r.program, 0
+		for _, d := range []time.Duration{0, 20 * time.Second, 30 * time.Second, time.Minute, 80 * time.Second, 2 * time.Minute, 5 * time.Minute, 6 * time.Minute, 7 * time.Minute} {
+			for _, off := range []time.Duration{-time.Millisecond, 0, time.Millisecond} {
+				at := t0.Add(d + off).UnixMilli()
+				r.program = program
+				fast, err := e.query(view{e.window, r, nil}, text, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fast = slices.Clone(fast)
+				r.program = nil
+				slow, err := e.query(view{e.window, r, nil}, r.text, at)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen += len(slow)
+				if a, b := fmt.Sprint(fast), fmt.Sprint(slow); a != b {
+					t.Errorf("%s at %s%+d ms: %s, engine %s", text, d, off.Milliseconds(), a, b)
+				}
+			}
+		}
+		if seen == 0 {
+			t.Errorf("%s: nothing was ever found", text)
+		}
+	}
+}

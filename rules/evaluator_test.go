@@ -395,3 +395,60 @@ func TestSilentSeriesAreForgotten(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+func TestTicksOnly(t *testing.T) {
+	e := NewEvaluator(mustParse(t, alerts("m > 1", ratio)), Options{NoEvents: true}, t0)
+	e.Append(t0, 5, []alertd.Sample{sample(t, `m{a="x"}`, t0, 9)})
+	same(t, "verdicts", show(e.Run(t0)), "")
+	if e.Evaluated() != 5 {
+		t.Error(e.Evaluated())
+	}
+	slot := e.groups[0].next
+	if due, ok := e.Next(); !ok || !due.Equal(slot) {
+		t.Error(due, ok)
+	}
+	if got := e.Run(slot); len(got) != 2 || len(got[0].True) != 1 || got[0].Scope != "" || got[0].True[0].Scope != "a=x" {
+		t.Error(show(got))
+	}
+	if _, ok := NewEvaluator(&Set{}, Options{}, t0).Next(); ok {
+		t.Error("nothing to do, but due")
+	}
+}
+
+// While the checkpoint is held back by a key, events that need nothing do not pass it.
+func TestEvaluatedHoldsBack(t *testing.T) {
+	e := NewEvaluator(mustParse(t, alerts(ratio)), Options{}, t0)
+	e.Append(t0, 10, []alertd.Sample{sample(t, `errors{service="a"}`, t0, 5)})
+	e.Append(t0, 11, []alertd.Sample{sample(t, `unread`, t0, 5)})
+	now := t0.Add(50 * time.Millisecond)
+	e.Append(now, 12, []alertd.Sample{sample(t, `errors{service="b"}`, now, 5)})
+	e.Append(now, 13, []alertd.Sample{sample(t, `errors{service="a"}`, now, 5)})
+	for _, step := range []struct {
+		after time.Duration
+		want  uint64
+	}{{50, 9}, {99, 9}, {100, 11}, {149, 11}, {150, 13}} {
+		e.Run(t0.Add(step.after * time.Millisecond))
+		if got := e.Evaluated(); got != step.want {
+			t.Errorf("after %d ms evaluated %d, want %d", step.after, got, step.want)
+		}
+	}
+}
+
+// A rule that needs all series is woken by samples, too, but the more series it reads the less often.
+func TestWholeRulesAreCoalesced(t *testing.T) {
+	e := NewEvaluator(mustParse(t, alerts("sum(m) > 1e18")), Options{}, t0)
+	all := fleet("m", 5000)
+	for i := range all {
+		all[i].T = t0.UnixMilli()
+	}
+	e.Append(t0, 1, all)
+	if got := e.Run(t0); len(got) != 1 || got[0].Scope != "" {
+		t.Fatal(show(got))
+	}
+	now := t0.Add(time.Millisecond)
+	all[0].T = now.UnixMilli()
+	e.Append(now, 2, all[:1])
+	if due, _ := e.Next(); !due.Equal(t0.Add(time.Second)) {
+		t.Errorf("due after %v", due.Sub(t0))
+	}
+}
