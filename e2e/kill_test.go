@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,8 +18,8 @@ import (
 // TestKill ends the daemon by SIGKILL again and again, at random moments, also while it starts, while alerts fire and
 // resolve. In the end every transition has been told, and each under one webhook-id with one content.
 func TestKill(t *testing.T) {
-	t.Run("embedded NATS", func(t *testing.T) { testKill(t, 20, "") })
-	t.Run("other NATS", func(t *testing.T) { testKill(t, 6, startNATS(t)) })
+	t.Run("embedded NATS", func(t *testing.T) { testKill(t, 24, "") })
+	t.Run("other NATS", func(t *testing.T) { testKill(t, 8, startNATS(t)) })
 }
 
 func testKill(t *testing.T, kills int, natsURL string) {
@@ -26,10 +27,14 @@ func testKill(t *testing.T, kills int, natsURL string) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	w := newWorld(t, shop, func(o *e2e.Options) { o.NATS = natsURL })
+	w.sink.AnswerWith(func(e2e.Page) int { // slow enough that many deliveries are under way at any moment
+		time.Sleep(rand.N(100 * time.Millisecond))
+		return http.StatusOK
+	})
 
 	var enough atomic.Bool
 	var wg sync.WaitGroup
-	const workers = 4
+	const workers = 32
 	told := make([]int, workers) // services of each worker that fired and resolved
 	errs := make([]error, workers)
 	for i := range workers {
@@ -49,7 +54,7 @@ func testKill(t *testing.T, kills int, natsURL string) {
 				d.Kill()
 			}
 		} else {
-			time.Sleep(time.Duration(rng.IntN(700)) * time.Millisecond)
+			time.Sleep(time.Duration(rng.IntN(1000)) * time.Millisecond)
 			w.kill()
 		}
 		w.start()

@@ -45,11 +45,9 @@ func (p Page) Tells(alert, service, status string) bool {
 type Sink struct {
 	URL string
 
-	// Answer, where it is set, says what a delivery is answered: an HTTP status. Set it before the first delivery.
-	Answer func(Page) int
-
 	server *http.Server
 	mu     sync.Mutex
+	answer func(Page) int // nil: 200
 	pages  []Page
 	wrong  []error
 	news   chan struct{} // closed, and made anew, with each page
@@ -65,6 +63,13 @@ func NewSink() (*Sink, error) {
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = s.server.Serve(l) }() // ends with Close
 	return s, nil
+}
+
+// AnswerWith makes deliveries from now on be answered with the HTTP status that f returns. Several may come at once.
+func (s *Sink) AnswerWith(f func(Page) int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = f
 }
 
 // Close stops listening.
@@ -87,9 +92,12 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	s.mu.Lock()
+	answer := s.answer
+	s.mu.Unlock()
 	status := http.StatusOK
-	if s.Answer != nil {
-		status = s.Answer(page)
+	if answer != nil {
+		status = answer(page)
 	}
 	s.mu.Lock()
 	s.pages = append(s.pages, page)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -229,13 +230,13 @@ func TestReload(t *testing.T) {
 func TestTransientFailureIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop)
-	failures := 2
-	w.sink.Answer = func(e2e.Page) int { // one notification, so one goroutine at a time
-		if failures--; failures >= 0 {
+	var attempts atomic.Int64
+	w.sink.AnswerWith(func(e2e.Page) int {
+		if attempts.Add(1) <= 2 {
 			return http.StatusServiceUnavailable
 		}
 		return http.StatusOK
-	}
+	})
 	w.metric("broken", "api", 1)
 	w.eventually(func() error {
 		pages, _ := w.sink.Pages()

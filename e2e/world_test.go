@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,9 +169,20 @@ func (w *world) metric(name, service string, value float64) {
 }
 
 func metricBody(name, service string, value float64) string {
-	return fmt.Sprintf(`{"name":%q,"labels":{"service":%q},"value":%g,"time":%q}`,
-		name, service, value, time.Now().UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf(`{"name":%q,"labels":{"service":%q},"value":%g,"time":%d}`, name, service, value, instant())
 }
+
+// instant is now in milliseconds, later than every one before: a series has one value in a millisecond.
+func instant() int64 {
+	for {
+		last, now := lastInstant.Load(), time.Now().UnixMilli()
+		if next := max(now, last+1); lastInstant.CompareAndSwap(last, next) {
+			return next
+		}
+	}
+}
+
+var lastInstant atomic.Int64
 
 // page waits for a page that tells this of the alert, and returns it.
 func (w *world) page(alert, service, status string) e2e.Page {
