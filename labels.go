@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 )
 
@@ -12,7 +13,7 @@ type Labels = labels.Labels
 
 // Label names that alertd itself reads.
 const (
-	LabelMetric   = labels.MetricName // name of the metric
+	LabelMetric   = model.MetricNameLabel // name of the metric
 	LabelAlert    = "alertname"
 	LabelSeverity = "severity"
 	LabelService  = "service"

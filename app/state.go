@@ -57,6 +57,12 @@ func (a *App) Services(ctx context.Context) (out []alertd.Health, err error) {
 	return out, err
 }
 
+// Checkpoint is the sequence of EVENTS up to which everything is evaluated; 0 while another node leads.
+func (a *App) Checkpoint(ctx context.Context) (seq uint64) {
+	_ = a.ask(ctx, func(l *leader) { seq = max(l.checkpoint, l.evaluator.Evaluated()) })
+	return seq
+}
+
 // services holds the last health report of each service, put together again from its samples.
 type services map[string]*alertd.Health
 

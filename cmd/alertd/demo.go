@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -47,18 +48,19 @@ func (c *demoCmd) Run(ctx context.Context, std streams) (err error) {
 		return &failure{err: err}
 	}
 	fmt.Fprintf(std.out, "A shop of five services is open. Watch it at http://%s/ and ask with `alertd history`.\n\n", a.HTTP())
+	shop, closeShop := context.WithCancel(ctx)
 	story := make(chan error, 1)
 	go func() {
-		story <- demo.Run(ctx, demo.Options{NATSURL: a.NATS(), Speed: c.Speed, Seed: c.Seed, Out: std.out})
+		defer closeShop() // a story that fails ends the daemon too
+		story <- demo.Run(shop, demo.Options{NATSURL: a.NATS(), Speed: c.Speed, Seed: c.Seed, Out: std.out})
 	}()
-	err = a.Run(ctx)
+	err = a.Run(shop)
+	closeShop()
+	err = errors.Join(err, <-story)
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if e := a.Close(end); err == nil {
 		err = e
-	}
-	if ctx.Err() != nil { // who asked for the end gets it; a shop whose NATS closed is no news
-		<-story
 	}
 	if err != nil {
 		return &failure{err: fmt.Errorf("alertd demo: %w", err)}
