@@ -26,8 +26,12 @@ const (
 	loadSeries      = 10_000
 )
 
-// publishWindow is how many publishes may wait for their acknowledgement.
-const publishWindow = 4096
+// publishWindow is how many publishes may wait for their acknowledgement, and publishPatience how long the next one
+// then waits for its turn.
+const (
+	publishWindow   = 2048
+	publishPatience = 20 * time.Second
+)
 
 // bench is a running daemon with a webhook and a publisher.
 type bench struct {
@@ -131,11 +135,17 @@ func (b *bench) probe(ctx context.Context) (time.Duration, error) {
 	service := "probe-" + strconv.Itoa(b.probes)
 	body := fmt.Appendf(nil, `{"name":"probe","labels":{"service":%q},"value":1,"time":%d}`, service, time.Now().UnixMilli())
 	began := time.Now()
-	if _, err := b.js.PublishAsync("alertd.metrics."+service, body); err != nil {
+	if err := b.publish("alertd.metrics."+service, body); err != nil {
 		return 0, err
 	}
 	page, err := b.sink.Wait(ctx, func(p e2e.Page) bool { return p.Tells("Probe", service, "firing") })
 	return page.At.Sub(began), err
+}
+
+// publish sends a message without waiting for its acknowledgement. The body is kept until that has come.
+func (b *bench) publish(subject string, body []byte) error {
+	_, err := b.js.PublishAsync(subject, body, jetstream.WithStallWait(publishPatience))
+	return err
 }
 
 // settled waits until every publish is acknowledged.

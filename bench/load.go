@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -60,7 +61,7 @@ func (l *load) publish(ctx context.Context, b *bench, samples int) error {
 			return err
 		}
 		subject, body := l.message()
-		if _, err := b.js.PublishAsync(subject, append([]byte(nil), body...)); err != nil {
+		if err := b.publish(subject, bytes.Clone(body)); err != nil {
 			return err
 		}
 	}
@@ -81,7 +82,7 @@ func (l *load) flow(ctx context.Context, b *bench, perSecond int) (int, error) {
 		}
 		for due := int(time.Since(began).Seconds() * float64(perSecond)); sent < due; sent += l.pack {
 			subject, body := l.message()
-			if _, err := b.js.PublishAsync(subject, append([]byte(nil), body...)); err != nil {
+			if err := b.publish(subject, bytes.Clone(body)); err != nil {
 				return sent, err
 			}
 		}
