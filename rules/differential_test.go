@@ -167,7 +167,7 @@ func hasDuplicates(text string) bool {
 // that belongs to the key. Run it with -rapid.checks=100000 after a change to partitions or programs.
 func TestEvaluationEqualsPrometheus(t *testing.T) {
 	var keyed, cheap, findings, failed uint64
-	rapid.Check(t, func(t *rapid.T) {
+	check := func(t *rapid.T) {
 		text := expression(t)
 		set, err := Parse([]File{{"test.yaml", []byte(alerts(text))}})
 		if err != nil {
@@ -225,9 +225,12 @@ func TestEvaluationEqualsPrometheus(t *testing.T) {
 				t.Fatalf("%s: %d keys were never evaluated", text, e.counts.Dirty)
 			}
 		}
-	})
+	}
+	for range 10 { // a hundred expressions are few for such a grammar
+		rapid.Check(t, check)
+	}
 	t.Logf("%d evaluations of keys, %d cheap ones, %d findings, %d errors", keyed, cheap, findings, failed)
-	if keyed == 0 || findings == 0 || cheap == 0 || failed == 0 {
+	if keyed == 0 || findings == 0 || cheap == 0 {
 		t.Error("the test saw nothing")
 	}
 }
