@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +40,7 @@ type Options struct {
 	NATS       string // URL of an existing NATS; "" embeds one
 	NATSListen string // embedded: HOST:PORT for publishers
 
-	Node    string    // this node's name in the journal; "" is the host's name
+	Node    string    // this node's name in the journal; "" is made of the host's name and the data folder's
 	Console io.Writer // where pages go when no receiver is configured; nil is standard output
 	Version string
 	Log     *slog.Logger // nil logs nothing
@@ -92,7 +94,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		a.log = slog.New(slog.DiscardHandler)
 	}
 	if a.node == "" {
-		a.node, _ = os.Hostname()
+		a.node = nodeName(o.Data)
 	}
 	if a.o.Console == nil {
 		a.o.Console = os.Stdout
@@ -432,6 +434,20 @@ func (a *App) jobs(ctx context.Context) error {
 func (a *App) publish(ctx context.Context, subject string, payload []byte) error {
 	_, err := a.bus.JetStream().Publish(ctx, subject, payload)
 	return err
+}
+
+// nodeName is the same whenever a daemon starts again on the same data, so that it takes over from itself at once, and
+// another one for any other daemon.
+func nodeName(data string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "alertd"
+	}
+	if abs, err := filepath.Abs(data); err == nil {
+		data = abs
+	}
+	sum := sha256.Sum256([]byte(data))
+	return host + "-" + hex.EncodeToString(sum[:3])
 }
 
 func ignoreClosed(err error) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
@@ -22,6 +23,9 @@ type serveCmd struct {
 	Data       string `default:"data" placeholder:"DIR" help:"Where the streams and the history are kept (${default})."`
 	Listen     string `default:"127.0.0.1:9093" placeholder:"HOST:PORT" help:"API and dashboard (${default})."`
 	NATS       string `name:"nats" placeholder:"URL" help:"Use an existing NATS server or cluster instead of the embedded one."`
+	NATSCreds  string `name:"nats-creds" type:"existingfile" placeholder:"FILE" help:"Credentials for --nats: a user's JWT and seed."`
+	NATSNKey   string `name:"nats-nkey" type:"existingfile" placeholder:"FILE" help:"Seed of the nkey for --nats."`
+	NATSToken  string `name:"nats-token" env:"ALERTD_NATS_TOKEN" placeholder:"TOKEN" help:"Token for --nats; better in $$ALERTD_NATS_TOKEN, where other users do not see it."`
 	NATSListen string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
 }
 
@@ -36,6 +40,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if o.Config, err = c.config(); err != nil {
 		return &failure{err: err, hint: "alertd check --config " + c.Config}
 	}
+	c.authenticate(&o.Config.NATS)
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return &failure{err: err}
@@ -66,6 +71,13 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// authenticate lets flags go before the configuration file.
+func (c *serveCmd) authenticate(n *config.NATS) {
+	n.CredsFile = cmp.Or(c.NATSCreds, n.CredsFile)
+	n.NKeyFile = cmp.Or(c.NATSNKey, n.NKeyFile)
+	n.Token = cmp.Or(config.Secret(c.NATSToken), n.Token)
 }
 
 func (c *serveCmd) files() fs.FS {
