@@ -25,9 +25,9 @@ const (
 //
 //	{"status":"healthy|degraded|unhealthy","checks":{"database":{"status":"healthy","latency_ms":5}},"timestamp":"…"}
 //
-// It wants the status and forgives the rest: a check without a readable status is degraded and says so, a time
-// that cannot be read is zero. The worse of body and HTTP status counts: outside 2xx the result is unhealthy whatever the
-// body says. The error says why the body is not a health report.
+// It wants the status and forgives the rest: a check without a readable status is degraded and says so, a time that
+// cannot be read is zero. The worse of body and HTTP status counts: outside 2xx the result is unhealthy whatever
+// the body says. The error says why the body is not a health report.
 func ParseBody(status int, body []byte) (alertd.Health, error) {
 	switch {
 	case len(body) > maxBody:

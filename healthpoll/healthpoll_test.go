@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -199,7 +200,7 @@ func TestAnswers(t *testing.T) {
 		{"too much", serve(t, ok, page(200, strings.Repeat(" ", 100<<10)+healthy)), "degraded", "healthy", "degraded", "", "more than 65536 bytes", "degraded"},
 		{"error page", serve(t, ok, page(502, "<html>")), "unhealthy", "healthy", "unhealthy", "", "http status: answered 502", "degraded"},
 		{"no live page", serve(t, page(404, ""), ok), "unhealthy", "unhealthy", "healthy", "http status: answered 404", "", "degraded"},
-		{"redirect", serve(t, ok, http.RedirectHandler("/health/live", 302).ServeHTTP), "unhealthy", "healthy", "unhealthy", "", "a redirect, which is not followed", "degraded"},
+		{"redirect", serve(t, ok, http.RedirectHandler("/health/live", http.StatusFound).ServeHTTP), "unhealthy", "healthy", "unhealthy", "", "a redirect, which is not followed", "degraded"},
 		{"refused", refusing, "unhealthy", "unhealthy", "unhealthy", "refused: nothing listens", "refused: nothing listens", "degraded"},
 		{"ready hangs", serve(t, ok, hang), "unhealthy", "healthy", "unhealthy", "", "timeout: no answer within 50ms", "degraded"},
 		{"ready hangs in the body", serve(t, ok, func(w http.ResponseWriter, r *http.Request) {
@@ -351,6 +352,12 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(healthy)), Header: http.Header{}, Request: r}, nil
 }
 
+func (w *world) count(page string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.asked[page])
+}
+
 // start runs a poller in a synctest bubble.
 func start(t *testing.T, w *world, targets []Target) (p *Poller, events func() []alertd.Health, stop func()) {
 	w.asked, w.start = map[string][]time.Duration{}, time.Now()
@@ -437,7 +444,9 @@ func TestScheduleConfirmsFast(t *testing.T) {
 		if got := strings.Join(story[:4], " "); got != "degraded degraded unhealthy unhealthy" {
 			t.Errorf("%s", got)
 		}
-		at := w.asked["h/health/live"]
+		w.mu.Lock()
+		at := slices.Clone(w.asked["h/health/live"])
+		w.mu.Unlock()
 		if at[1]-at[0] != 2*time.Second || at[2]-at[1] != 2*time.Second || at[3] != at[0]+10*time.Second {
 			t.Errorf("asked at %v", at)
 		}
@@ -465,10 +474,11 @@ func TestScheduleIsBounded(t *testing.T) {
 		}
 		_, events, stop := start(t, w, targets)
 		time.Sleep(2 * time.Minute)
-		if w.most > 2*maxProbes || len(events()) < 500 {
-			t.Errorf("%d requests at one time, %d events", w.most, len(events()))
-		}
+		n := len(events())
 		stop()
+		if w.most > 2*maxProbes || n < 500 {
+			t.Errorf("%d requests at one time, %d events", w.most, n)
+		}
 	})
 }
 
@@ -478,13 +488,13 @@ func TestSetTargets(t *testing.T) {
 		a, b, c := Target{Service: "a", URL: "http://a"}, Target{Service: "b", URL: "http://b"}, Target{Service: "c", URL: "http://c"}
 		p, events, stop := start(t, w, []Target{a, b, b, {Service: "bad"}})
 		time.Sleep(25 * time.Second)
-		asked := len(w.asked["b/health/live"])
+		asked := w.count("b/health/live")
 		p.SetTargets([]Target{a, c})
 		time.Sleep(25 * time.Second)
-		if n := len(w.asked["b/health/live"]); n != asked || asked < 2 {
+		if n := w.count("b/health/live"); n != asked || asked < 2 {
 			t.Errorf("b was asked %d times, then %d", asked, n)
 		}
-		if n := len(w.asked["c/health/live"]); n < 2 {
+		if n := w.count("c/health/live"); n < 2 {
 			t.Errorf("c was asked %d times", n)
 		}
 		unhealthy := 0

@@ -58,8 +58,9 @@ func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream) (*DeadLetter
 	return d, nil
 }
 
-// Publish keeps a dead letter. Beyond 100 a second (after the first 1000) letters are counted only; the next one that is kept follows
-// one that says how many were not. A letter that is published again within two minutes is kept once.
+// Publish keeps a dead letter. Beyond 100 a second (after the first 1000) letters are counted only; the next one
+// that is kept follows one that says how many were not. A letter that is published again within two minutes is kept
+// once.
 func (d *DeadLetters) Publish(ctx context.Context, dl alertd.DeadLetter) error {
 	d.mu.Lock()
 	if !d.limit.Allow() {

@@ -374,7 +374,8 @@ func follows(b []byte, i int) bool {
 	return i < len(b) && (b[i] == ',' || b[i] == ']')
 }
 
-// resume finds the next thing behind i that looks like the start of an event in an array: a brace after a brace and a comma.
+// resume finds the next thing behind i that looks like the start of an event in an array: a brace after a brace and
+// a comma.
 func resume(b []byte, i int) int {
 	for i++; i < len(b); i++ {
 		if b[i] != '{' {

@@ -55,12 +55,15 @@ func faultf(at int, format string, args ...any) *fault {
 // decode reads one event by the book. Where key is not nil and the event is a good metric, its labels go into the
 // table under that key, and the fast path knows them next time. It returns false where raw is not JSON.
 func (d *Decoder) decode(raw []byte, base int, key []byte) (good bool) {
-	var syntax *json.SyntaxError
-	var whole json.RawMessage
-	if err := json.Unmarshal(raw, &whole); errors.As(err, &syntax) {
-		if strings.HasPrefix(syntax.Error(), "unexpected end") {
+	if !json.Valid(raw) {
+		var whole json.RawMessage
+		var syntax *json.SyntaxError
+		switch err := json.Unmarshal(raw, &whole); {
+		case !errors.As(err, &syntax):
+			d.refuse(base, "not JSON: %v", err)
+		case strings.HasPrefix(syntax.Error(), "unexpected end"):
 			d.refuse(base, "the event has no end; was the message cut?")
-		} else {
+		default:
 			d.refuse(base+max(int(syntax.Offset)-1, 0), "not JSON: %s", syntax)
 		}
 		return false
@@ -433,13 +436,8 @@ func (o *object) value() (float64, *fault) {
 		return 0, o.missing("value", metricShape)
 	}
 	if s, ok := f.text(); ok {
-		switch s {
-		case "NaN":
-			return math.NaN(), nil
-		case "+Inf":
-			return math.Inf(1), nil
-		case "-Inf":
-			return math.Inf(-1), nil
+		if v, ok := special(s); ok {
+			return v, nil
 		}
 		if v, end, ok := number([]byte(s), 0); ok && end == len(s) && !math.IsInf(v, 0) {
 			return 0, faultf(f.at, `"value" is the string %s; write the number without quotes`, describe(f.raw))
@@ -500,29 +498,39 @@ func (o *object) names() string {
 
 // members lists the members of a valid JSON object that starts at base of the payload.
 func members(to []field, raw []byte, base int) []field {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if _, err := dec.Token(); err != nil {
-		return to
-	}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return to
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return to
-		}
-		name, _ := key.(string)
-		to = append(to, field{key: name, at: base + int(dec.InputOffset()) - len(value), raw: value})
+	for i := space(raw, 1); i < len(raw) && raw[i] == '"'; {
+		end := text(raw, i)
+		key, _ := field{raw: raw[i:end]}.text()
+		i = space(raw, space(raw, end)+1) // behind the colon
+		end = valueEnd(raw, i)
+		to = append(to, field{key: key, at: base + i, raw: raw[i:end]})
+		i = space(raw, space(raw, end)+1) // behind the comma or the brace
 	}
 	return to
+}
+
+// valueEnd is the end of the value at i of valid JSON.
+func valueEnd(raw []byte, i int) int {
+	switch raw[i] {
+	case '"':
+		return text(raw, i)
+	case '{', '[':
+		end, _ := extent(raw, i)
+		return end
+	}
+	for i < len(raw) && raw[i] != ',' && raw[i] != '}' && raw[i] > ' ' {
+		i++
+	}
+	return i
 }
 
 // text is the value of a string; false for all else.
 func (f field) text() (string, bool) {
 	if f.raw[0] != '"' {
 		return "", false
+	}
+	if bytes.IndexByte(f.raw, '\\') < 0 {
+		return string(f.raw[1 : len(f.raw)-1]), true
 	}
 	var s string
 	err := json.Unmarshal(f.raw, &s)

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"alertd"
 )
@@ -55,31 +56,39 @@ func (d *Decoder) fast(i int) (end int, key []byte) {
 		case "name":
 			bit = sawName
 			name, i, ok = plain(b, i)
-		case "labels":
-			bit = sawLabels
-			set, i, ok = braces(b, i)
 		case "value":
 			bit = sawValue
-			v, i, ok = number(b, i)
+			v, i, ok = fastValue(b, i)
+		case "labels":
+			bit = sawLabels
+			if b[i] == '{' {
+				set, i, ok = braces(b, i)
+			} else {
+				i, ok = word(b, i, "null")
+			}
 		case "time", "timestamp":
 			bit = sawTime
-			t, i, ok = d.fastTime(b, i)
+			if b[i] == 'n' {
+				i, ok = word(b, i, "null")
+			} else {
+				t, i, ok = d.fastTime(b, i)
+			}
 		case "trace_id":
 			bit = sawTrace
-			traceID, i, ok = plain(b, i)
+			traceID, i, ok = plainOrNull(b, i)
 		case "span_id":
 			bit = sawSpan
-			spanID, i, ok = plain(b, i)
+			spanID, i, ok = plainOrNull(b, i)
 		case "service":
 			bit = sawService
-			service, i, ok = plain(b, i)
+			service, i, ok = plainOrNull(b, i)
 			ok = ok && printable(service)
 		case "type", "status", "checks":
 			ok = d.kind == metric // else it may be another kind of event
 			if ok {
 				i, ok = skip(b, i)
 			}
-		default:
+		default: // the publisher's own
 			i, ok = skip(b, i)
 			ok = ok && printable(field)
 		}
@@ -153,16 +162,24 @@ func plain(b []byte, i int) (inside []byte, end int, ok bool) {
 	return nil, 0, false
 }
 
-// braces is the object at i up to the first brace outside of a string, if it has no escape.
-func braces(b []byte, i int) (object []byte, end int, ok bool) {
-	if b[i] != '{' {
-		return nil, 0, false
+func plainOrNull(b []byte, i int) (inside []byte, end int, ok bool) {
+	if b[i] == 'n' {
+		end, ok = word(b, i, "null")
+		return nil, end, ok
 	}
+	return plain(b, i)
+}
+
+// braces is the object at i up to the first brace outside of a string.
+func braces(b []byte, i int) (object []byte, end int, ok bool) {
 	quotes := 0
 	for j := i; ; {
 		n := bytes.IndexByte(b[j:], '}')
-		if n < 0 || bytes.IndexByte(b[j:j+n], '\\') >= 0 {
+		if n < 0 {
 			return nil, 0, false
+		}
+		if bytes.IndexByte(b[j:j+n], '\\') >= 0 { // a quote need not be the end of a string
+			break
 		}
 		quotes += bytes.Count(b[j:j+n], quote)
 		j += n + 1
@@ -170,6 +187,17 @@ func braces(b []byte, i int) (object []byte, end int, ok bool) {
 			return b[i:j], j, true
 		}
 	}
+	for j := i; j < len(b); {
+		switch b[j] {
+		case '"':
+			j = text(b, j)
+		case '}':
+			return b[i : j+1], j + 1, true
+		default:
+			j++
+		}
+	}
+	return nil, 0, false
 }
 
 var quote = []byte{'"'}
@@ -184,12 +212,15 @@ func printable(s []byte) bool {
 	return true
 }
 
-// skip passes over a simple value that nobody reads.
+// skip passes over a value that nobody reads.
 func skip(b []byte, i int) (end int, ok bool) {
 	switch b[i] {
 	case '"':
-		inside, end, ok := plain(b, i)
-		return end, ok && printable(inside)
+		end = text(b, i)
+		return end, json.Valid(b[i:end])
+	case '{', '[':
+		end, depth := extent(b, i)
+		return end, end > 0 && depth < maxDepth && json.Valid(b[i:end])
 	case 't':
 		return word(b, i, "true")
 	case 'f':
@@ -205,6 +236,18 @@ func skip(b []byte, i int) (end int, ok bool) {
 func word(b []byte, i int, w string) (end int, ok bool) {
 	end = i + len(w)
 	return end, end <= len(b) && string(b[i:end]) == w
+}
+
+// fastValue reads the value at i: a number, or one of the words for what is none.
+func fastValue(b []byte, i int) (v float64, end int, ok bool) {
+	if b[i] != '"' {
+		return number(b, i)
+	}
+	inside, end, ok := plain(b, i)
+	if ok {
+		v, ok = special(string(inside))
+	}
+	return v, end, ok
 }
 
 // fastTime reads the time at i if it is within what needs no message.

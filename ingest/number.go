@@ -84,6 +84,20 @@ func number(b []byte, i int) (v float64, end int, ok bool) {
 	return v, i, err == nil
 }
 
+// special is what JSON has no number for.
+func special(s string) (v float64, ok bool) {
+	switch s {
+	case "NaN":
+		return math.NaN(), true
+	case "+Inf":
+		return math.Inf(1), true
+	case "-Inf":
+		return math.Inf(-1), true
+	default:
+		return 0, false
+	}
+}
+
 func isDigit(c byte) bool { return c-'0' <= 9 }
 
 var powers = [...]float64{

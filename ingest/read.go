@@ -88,11 +88,12 @@ func Bounds(ctx context.Context, js jetstream.JetStream, stream string) (first, 
 // gets thousands when it is behind. The slice is used again after fn returns.
 //
 // It lives through restarts of the server and lost connections, and goes on from where it was. It pulls with a
-// short-lived consumer in the server's memory that acknowledges nothing: acknowledgements do not survive a crash
-// of the server, the caller's own checkpoint does. A new consumer is made from the next sequence after every
+// short-lived consumer in the server's memory that acknowledges nothing: acknowledgements do not survive a crash of
+// the server, the caller's own checkpoint does. A new consumer is made from the next sequence after every
 // reconnect, a missed heartbeat or a hole in what was delivered. This is what jetstream.OrderedConsumer does too;
 // that one, however, cannot be stopped while it waits for a server that is away, and does not say what is lost.
-// Every few seconds Read compares the end of the stream with what came, because a consumer that starves does not know it.
+// Every few seconds Read compares the end of the stream with what came, because a consumer that starves does not
+// know it.
 //
 // Where the stream has lost wanted messages Read says so, see [ReadOptions]; where it ends before from, Read ends
 // with a [*RewoundError].

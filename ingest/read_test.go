@@ -89,15 +89,19 @@ func send(t testing.TB, js jetstream.JetStream, from, to int) {
 			t.Fatal(err)
 		}
 		acks = append(acks, ack)
-	}
-	for _, ack := range acks {
-		select {
-		case <-ack.Ok():
-		case err := <-ack.Err():
-			t.Fatal(err)
-		case <-time.After(20 * time.Second):
-			t.Fatal("no ack")
+		if len(acks) < 1000 && i < to {
+			continue
 		}
+		for _, ack := range acks {
+			select {
+			case <-ack.Ok():
+			case err := <-ack.Err():
+				t.Fatal(err)
+			case <-time.After(20 * time.Second):
+				t.Fatal("no ack")
+			}
+		}
+		acks = acks[:0]
 	}
 }
 
