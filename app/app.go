@@ -69,6 +69,7 @@ type App struct {
 	current  atomic.Pointer[policy]
 
 	startedAt    time.Time
+	readyOnce    sync.Once
 	leading      atomic.Bool
 	journalState state
 	historyState state
@@ -282,7 +283,9 @@ func (a *App) Reload(ctx context.Context) error {
 // what is on its way has been answered or given up.
 func (a *App) lead(ctx context.Context) error {
 	for {
+		standby := time.AfterFunc(leaseTTL/2, func() { a.sayReady("standby") })
 		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), a.node, leaseTTL)
+		standby.Stop()
 		if err != nil {
 			if ctx.Err() != nil {
 				return a.drain(nil)
@@ -304,7 +307,15 @@ func (a *App) lead(ctx context.Context) error {
 	}
 }
 
-const leaseTTL = 3 * time.Second
+// leaseTTL is how long a leader may be silent before another node takes over.
+const leaseTTL = 2 * time.Second
+
+// sayReady writes the line that those who start the daemon wait for, once.
+func (a *App) sayReady(role string) {
+	a.readyOnce.Do(func() {
+		a.log.Info("ready", "http", a.HTTP(), "nats", a.NATS(), "role", role, "version", a.o.Version, "node", a.node)
+	})
+}
 
 var errLeaseLost = errors.New("the lease is lost")
 
@@ -348,7 +359,8 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 		}
 	})
 	a.leading.Store(true)
-	a.log.Info("ready", "http", a.HTTP(), "nats", a.NATS(), "version", a.o.Version, "node", a.node, "epoch", l.epoch)
+	a.sayReady("leader")
+	a.log.Info("leading", "epoch", l.epoch)
 	return l, l.run(run)
 }
 
