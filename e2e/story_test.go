@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -314,4 +315,61 @@ func (w *world) get(path string) string {
 		w.t.Fatalf("%s: %s, %v\n%s", path, resp.Status, err, body)
 	}
 	return string(body)
+}
+
+// TestShippedRules runs what a newcomer runs: no rules folder, no receiver. The page is on the daemon's own output, and
+// its runbook is a page of the daemon.
+func TestShippedRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil, func(o *e2e.Options) { o.Rules = "" })
+	w.alertd("publish", "health", "checkout", "unhealthy", "--check", "database=unhealthy:5000")
+	w.eventually(func() error {
+		for _, want := range []string{"checkout is down", "checkout cannot reach its database (database)"} {
+			if !strings.Contains(w.daemon.Log(), want) {
+				return fmt.Errorf("the console does not say %q:\n%s", want, w.daemon.Log())
+			}
+		}
+		return nil
+	})
+	got := w.history(reached("firing"), "--alert", "ApplicationDown")
+	if got[0].Service != "checkout" || !strings.HasPrefix(got[0].RunbookURL, w.daemon.URL) {
+		t.Fatalf("history: %+v", got[0])
+	}
+	if page := w.get(strings.TrimPrefix(got[0].RunbookURL, w.daemon.URL)); !strings.Contains(page, "A service is down") {
+		t.Errorf("the runbook: %s", page)
+	}
+	w.alertd("publish", "health", "checkout", "healthy", "--check", "database=healthy:5")
+	w.history(reached("resolved"), "--alert", "ApplicationDown")
+}
+
+// TestHealthPoll lets the daemon ask a service that does not publish how it is.
+func TestHealthPoll(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	service := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		status := "healthy"
+		if broken.Load() {
+			status = "unhealthy"
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintf(rw, `{"status":%q,"checks":{},"timestamp":%q}`, status, time.Now().UTC().Format(time.RFC3339))
+	}))
+	t.Cleanup(service.Close)
+	files := map[string]string{
+		"routing.yaml": shop["routing.yaml"],
+		"down.yaml": `
+groups:
+  - name: down
+    rules:
+      - alert: Down
+        expr: health_status{status="unhealthy"} == 1
+        labels: {severity: critical}
+`,
+		"health.yaml": "targets:\n  - {service: polled, url: '" + service.URL + "', interval: 1s}\n",
+	}
+	w := newWorld(t, files)
+	broken.Store(true)
+	w.page("Down", "polled", "firing")
+	broken.Store(false)
+	w.page("Down", "polled", "resolved")
 }

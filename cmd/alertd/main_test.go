@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			"stored":  stored,
 			"answers": startAnswers,
 			"widest":  widest,
+			"ready":   ready,
 		},
 	})
 }
@@ -132,4 +133,15 @@ func widest(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s:%d has %d columns: %s", args[1], i+1, n, line)
 		}
 	}
+}
+
+// ready waits until a daemon has the data folder: "ready DIR".
+func ready(ts *testscript.TestScript, _ bool, args []string) {
+	for range 600 {
+		if _, err := os.Stat(ts.MkAbs(args[0] + "/history.db")); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("no daemon has opened %s", args[0])
 }
