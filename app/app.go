@@ -73,7 +73,6 @@ type App struct {
 	leading      atomic.Bool
 	journalState state
 	historyState state
-	eventsState  state
 	ruleErrors   ruleErrors
 
 	cleanups []cleanup

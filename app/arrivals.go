@@ -95,7 +95,9 @@ func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.M
 		if len(problems) == 0 || m.Seq <= l.met {
 			continue
 		}
-		l.metrics.deadLetters.Add(float64(len(problems)))
+		for _, p := range problems {
+			l.metrics.deadLetters.Add(float64(max(p.Count, 1)))
+		}
 		const kept = 10 // of one message; the rest is counted
 		for _, p := range problems[:min(len(problems), kept)] {
 			dl := alertd.DeadLetter{
