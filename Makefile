@@ -37,8 +37,8 @@ fuzz: ## Fuzz every parser for a while each: make fuzz TIME=5m
 		done || exit 1; \
 	done
 
-bench: build ## Measure latency and throughput on the real binary; prints a table and writes bench.json
-	go run ./bench -bin ./$(BIN) -json bench.json
+bench: ## Measure latency and throughput on the real binary; prints a table and writes bench.json
+	go run ./bench -json bench.json
 
 micro: ## Run the packages' own benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
