@@ -3,6 +3,8 @@ package alertd
 import (
 	"strings"
 	"time"
+
+	"github.com/prometheus/prometheus/model/histogram"
 )
 
 // TraceRef points at the span that an event came from (W3C Trace Context). Ids are lower-case hexadecimal: 32
@@ -21,6 +23,7 @@ type Sample struct {
 	Labels Labels // with the metric's name in __name__
 	T      int64  // milliseconds since the epoch, the producer's clock
 	V      float64
+	H      *histogram.FloatHistogram // a native histogram, which then is the value; nobody changes it any more
 	Trace  TraceRef
 }
 
