@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,11 +30,14 @@ type policy struct {
 	runbooks *runbooks.Index
 }
 
+// ErrFiles says that the rule, routing or health files cannot be used. What is wrong with them comes with it.
+var ErrFiles = errors.New("mistakes in the files")
+
 // loadPolicy reads all files. The error joins everything that is wrong with them.
 func (a *App) loadPolicy() (*policy, error) {
 	loaded, err := config.Load(a.o.Rules, os.LookupEnv, os.ReadFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w:\n%w", ErrFiles, err)
 	}
 	for _, w := range loaded.Warnings {
 		a.log.Warn(w.String())

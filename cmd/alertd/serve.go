@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -43,7 +44,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	c.authenticate(&o.Config.NATS)
 	a, err := app.New(ctx, o)
 	if err != nil {
-		return &failure{err: err}
+		return &failure{err: err, hint: c.hint(err)}
 	}
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -71,6 +72,14 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// hint is the next thing to type after the daemon could not be started, where the error does not say it itself.
+func (c *serveCmd) hint(err error) string {
+	if errors.Is(err, app.ErrFiles) && c.Rules != "" {
+		return "alertd check --rules " + c.Rules
+	}
+	return ""
 }
 
 // authenticate lets flags go before the configuration file.
