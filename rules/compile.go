@@ -291,7 +291,7 @@ func (n *instantNode) run(c call) ([]element, bool) {
 	n.out = n.out[:0]
 	at := c.at - n.offset
 	for _, s := range c.view.members(n.use) {
-		if s.typed {
+		if s.typed || len(s.hists) > 0 {
 			return nil, false
 		}
 		if p, ok := s.at(at); ok && p.T > at-n.delta && !value.IsStaleNaN(p.F) {
@@ -318,7 +318,7 @@ func (n *rangeNode) run(c call) ([]element, bool) {
 	n.out = n.out[:0]
 	at := c.at - n.offset
 	for _, s := range c.view.members(n.use) {
-		if s.typed {
+		if s.typed || len(s.hists) > 0 {
 			return nil, false
 		}
 		n.points = s.span(n.points[:0], at-n.width, at)

@@ -309,7 +309,7 @@ func (r *ruleRun) join(s *series, use int) {
 	k.members[use] = append(k.members[use], s)
 	k.unsorted = true
 	t := touch{k, r.uses[use].slot}
-	if s.newest > k.bySlot[t.slot] && len(s.head) > 0 {
+	if s.newest > k.bySlot[t.slot] && !s.empty() {
 		k.bySlot[t.slot] = s.newest
 	}
 	if r.events && !slices.Contains(s.touches, t) {
@@ -375,7 +375,7 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 		e.window.add(s)
 	}
 	s.seen = e.now
-	switch s.append(sample.T, sample.V, min(s.newest, e.now)-s.keep) {
+	switch s.append(sample.T, sample.V, sample.H, min(s.newest, e.now)-s.keep) {
 	case tooOld:
 		e.counts.TooOld++
 		return nil
@@ -767,7 +767,7 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 			return duplicateLabels(ls)
 		}
 		fresh[ls.Hash()] = ls
-		samples = append(samples, alertd.Sample{Labels: ls, T: at, V: el.F})
+		samples = append(samples, alertd.Sample{Labels: ls, T: at, V: el.F, H: el.H})
 	}
 	for hash, ls := range r.recorded {
 		if _, ok := fresh[hash]; !ok {

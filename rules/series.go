@@ -32,6 +32,7 @@ type series struct {
 	chain   *series // next series with the same hash
 	sealed  []sealed
 	head    []promql.FPoint // in order of time, all newer than what is sealed
+	hists   []promql.HPoint // native histograms, in order of time; no instant has both
 	newest  int64           // time of the newest sample, milliseconds
 	seen    int64           // our own time of the last append, milliseconds
 	keep    int64           // how long samples are kept, milliseconds
@@ -80,26 +81,37 @@ const (
 
 // append adds a sample. The window begins at cutoff; of what is older only the newest sample is kept, since for an
 // instant later than it that is still the value. A second sample for one instant is ignored, as in Prometheus.
-func (s *series) append(t int64, v float64, cutoff int64) appended {
-	switch n := len(s.head); {
-	case n == 0 || t > s.newest:
-		s.push(promql.FPoint{T: t, F: v}, cutoff)
+// A native histogram, where there is one, is the value.
+func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff int64) appended {
+	switch {
+	case s.empty() || t > s.newest:
+		if h != nil {
+			s.pushHistogram(t, h, cutoff)
+		} else {
+			s.push(promql.FPoint{T: t, F: v}, cutoff)
+		}
 		s.newest = t
 		return stored
 	case t == s.newest:
 		return duplicate
 	case t < cutoff:
 		return tooOld
-	case t < s.head[0].T && len(s.sealed) > 0:
+	case h != nil:
+		return s.insertHistogram(t, h)
+	case s.histogramAt(t):
+		return duplicate
+	case len(s.sealed) > 0 && t < s.head[0].T:
 		return s.insertSealed(t, v)
 	}
 	i := sort.Search(len(s.head), func(i int) bool { return s.head[i].T >= t })
-	if s.head[i].T == t {
+	if i < len(s.head) && s.head[i].T == t {
 		return duplicate
 	}
 	s.head = slices.Insert(s.head, i, promql.FPoint{T: t, F: v})
 	return stored
 }
+
+func (s *series) empty() bool { return len(s.head) == 0 && len(s.hists) == 0 }
 
 func (s *series) push(p promql.FPoint, cutoff int64) {
 	if len(s.head) == cap(s.head) {
@@ -239,7 +251,7 @@ func (s *series) remember(e exemplar) {
 }
 
 func (s *series) samples() int {
-	n := len(s.head)
+	n := len(s.head) + len(s.hists)
 	for _, run := range s.sealed {
 		n += run.chunk.NumSamples()
 	}
@@ -252,6 +264,9 @@ func (s *series) bytes() int {
 	for _, run := range s.sealed {
 		n += perRun + len(run.chunk.Bytes())
 	}
+	for _, p := range s.hists {
+		n += 8 + p.H.Size()
+	}
 	return n
 }
 
@@ -260,6 +275,9 @@ func (s *series) Labels() labels.Labels { return s.labels }
 
 // Iterator implements storage.Series.
 func (s *series) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
+	if len(s.hists) > 0 {
+		return newMixedCursor(s, it)
+	}
 	c, ok := it.(*cursor)
 	if !ok {
 		c = new(cursor)

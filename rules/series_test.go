@@ -31,7 +31,7 @@ func TestSeriesKeepsItsWindow(t *testing.T) {
 			}
 			p := promql.FPoint{T: at, F: float64(i)}
 			j, there := slices.BinarySearchFunc(all, p, func(a, b promql.FPoint) int { return int(a.T - b.T) })
-			switch result := s.append(at, p.F, s.newest-keep); {
+			switch result := s.append(at, p.F, nil, s.newest-keep); {
 			case result == tooOld && at >= s.newest-keep:
 				t.Fatalf("sample at %d refused, newest %d", at, s.newest)
 			case result == duplicate && !there:
@@ -106,14 +106,14 @@ var metricLabels = fleet("m", 1)[0].Labels
 func TestSeriesForgets(t *testing.T) {
 	s := newSeries(metricLabels, 1)
 	for i := range int64(100_000) {
-		s.append(i, float64(i%10), i-1000)
+		s.append(i, float64(i%10), nil, i-1000)
 	}
 	if n := s.samples(); n < 1000 || n > 1000+2*sealAfter {
 		t.Errorf("%d samples kept for a window of 1000", n)
 	}
 	lonely := newSeries(metricLabels, 1)
-	lonely.append(1, 42, 0)
-	lonely.append(100_000, 43, 99_000)
+	lonely.append(1, 42, nil, 0)
+	lonely.append(100_000, 43, nil, 99_000)
 	lonely.trim(99_000)
 	if p, ok := lonely.at(99_500); !ok || p.F != 42 {
 		t.Errorf("the last sample before the window is gone: %v %v", p, ok)
