@@ -25,6 +25,9 @@ type Options struct {
 	Interval      time.Duration // of groups that do not say, and step of subqueries that do not; 1 m
 	ExternalURL   string        // for templates
 	NoEvents      bool          // ticks only, exactly as Prometheus
+
+	// Now only measures how long ticks take, for people; no answer depends on it. Nil: nothing is measured.
+	Now func() time.Time
 }
 
 const (
@@ -55,6 +58,7 @@ type Evaluator struct {
 	rules  []*ruleRun
 
 	now       int64 // the latest now that was given, milliseconds
+	names     names // of the metrics that have arrived
 	highest   uint64
 	oldest    *key // dirty keys in order of the first event that they wait to see evaluated
 	youngest  *key
@@ -99,6 +103,7 @@ type ruleRun struct {
 	latest   int64 // newest instant that any key was evaluated at
 	epoch    uint64
 	recorded map[uint64]labels.Labels // series of the last evaluation, for a recording rule
+	last     evaluation
 }
 
 // groupRun is a group at work.
@@ -108,6 +113,7 @@ type groupRun struct {
 	next     time.Time // slot
 	slot     int64     // latest evaluated slot, milliseconds
 	rules    []*ruleRun
+	last     evaluation
 }
 
 // key is one partition of a rule; for a rule that is evaluated whole, all of it.
@@ -180,7 +186,7 @@ func (e *Evaluator) SetRules(set *Set, now time.Time) {
 	for _, g := range e.groups {
 		for _, old := range oldGroups {
 			if old.key() == g.key() && old.interval == g.interval {
-				g.next, g.slot = old.next, old.slot
+				g.next, g.slot, g.last = old.next, old.slot, old.last
 			}
 		}
 	}
@@ -251,7 +257,7 @@ func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
 		}
 		same := was.definition() == r.definition()
 		if same {
-			r.recorded, r.epoch = was.recorded, was.epoch
+			r.recorded, r.epoch, r.last = was.recorded, was.epoch, was.last
 		}
 		r.latest = was.latest
 		for scope, k := range r.keys {
@@ -365,6 +371,7 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 	s := e.window.find(sample.Labels, hash)
 	if s == nil {
 		found := e.window.matching(sample.Labels)
+		e.names.note(sample.Labels.Get(alertd.LabelMetric))
 		if len(found) == 0 {
 			e.counts.Unread++
 			return nil
@@ -579,6 +586,7 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 	if err != nil {
 		e.counts.Errors++
 		v.Err = err.Error()
+		r.last.err = v.Err
 		k.quiet = 0
 		return v, true // what was found before is not known to hold at this instant, so k.at stays
 	}
@@ -651,15 +659,23 @@ func (e *Evaluator) tick(g *groupRun, now time.Time, out []alertd.Verdict) []ale
 	e.counts.MissedSlots += uint64(slot.Sub(g.next) / g.interval)
 	g.next = slot.Add(g.interval)
 	g.slot = slot.UnixMilli()
+	begun := e.measured()
 	for _, r := range g.rules {
-		switch {
-		case r.expr == nil:
-		case r.record != "":
-			e.record(r, g.slot-g.queryOffset.Milliseconds(), now)
-		default:
-			out = append(out, e.tickRule(r, g.slot))
+		if r.expr == nil {
+			continue
 		}
+		started := e.measured()
+		var failed string
+		if r.record != "" {
+			failed = e.record(r, g.slot-g.queryOffset.Milliseconds(), now)
+		} else {
+			v := e.tickRule(r, g.slot)
+			failed = v.Err
+			out = append(out, v)
+		}
+		r.last = evaluation{at: now, took: e.measured().Sub(started), err: failed}
 	}
+	g.last = evaluation{at: now, took: e.measured().Sub(begun)}
 	return out
 }
 
@@ -738,8 +754,8 @@ func (r *ruleRun) repeat(found []alertd.Finding, slot int64) []alertd.Finding {
 func byFinding(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) }
 
 // record evaluates a recording rule and puts its series into the window, where the next rules of the group see
-// them. A series that is no longer there is marked stale.
-func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) {
+// them. A series that is no longer there is marked stale. It returns why it failed, or "".
+func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) (failed string) {
 	e.counts.Whole++
 	vector, err := e.query(view{e.window, r, nil}, r.text, at)
 	if err == nil {
@@ -747,7 +763,9 @@ func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) {
 	}
 	if err != nil {
 		e.counts.Errors++
+		return err.Error()
 	}
+	return ""
 }
 
 func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now time.Time) error {

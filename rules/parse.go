@@ -306,6 +306,7 @@ func (p *fileParser) expression(r *rule, f map[string]field) {
 		return nil
 	})
 	r.expr, r.text = expr, expr.String()
+	r.locate = func(off int) (int, int) { return p.locate(e.value, off) }
 	r.selectors, r.metrics = uses(expr)
 }
 

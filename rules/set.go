@@ -36,6 +36,7 @@ type rule struct {
 	record       string       // metric that a recording rule writes; else empty
 	group        *group
 	line, column int
+	locate       func(off int) (line, column int) // where byte off of the expression stands in the file
 
 	expr        parser.Expr // nil for an occurrence rule
 	text        string      // expr as PromQL writes it

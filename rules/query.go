@@ -1,0 +1,203 @@
+package rules
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/storage"
+
+	"alertd"
+)
+
+// ErrTooManySamples is what [Evaluator.Select] returns where a copy would be larger than allowed.
+var ErrTooManySamples = errors.New("the query reads too many samples; narrow the selector or the time range")
+
+// Select copies the series that all matchers match and that have a sample from `from` to `to`, both included, in
+// milliseconds, in the order of their labels; and how many samples those are. What it returns nobody changes any
+// more, so that a query can be evaluated over it while the window goes on. What is compressed is shared and not
+// copied, hence a copy takes microseconds for each thousand samples. With more than limit samples it fails with
+// [ErrTooManySamples].
+func (e *Evaluator) Select(ms []*labels.Matcher, from, to int64, limit int) (list []storage.Series, samples int, err error) {
+	var found []*series
+	e.window.each(ms, func(s *series) bool {
+		if c := s.snapshot(from, to); c != nil {
+			found = append(found, c)
+			samples += c.samples()
+		}
+		return samples <= limit
+	})
+	if samples > limit {
+		return nil, 0, ErrTooManySamples
+	}
+	slices.SortFunc(found, byLabels)
+	list = make([]storage.Series, len(found))
+	for i, s := range found {
+		list[i] = s
+	}
+	return list, samples, nil
+}
+
+// LabelSets are the labels of the series that [Evaluator.Select] would copy, in no order.
+func (e *Evaluator) LabelSets(ms []*labels.Matcher, from, to int64) (out []labels.Labels) {
+	e.window.each(ms, func(s *series) bool {
+		if s.overlaps(from, to) {
+			out = append(out, s.labels)
+		}
+		return true
+	})
+	return out
+}
+
+// each calls visit for every series that all matchers match, until it says false. Where the matchers name a metric,
+// only the series of that are looked at.
+func (w *window) each(ms []*labels.Matcher, visit func(*series) bool) {
+	for _, m := range ms {
+		if m.Name != alertd.LabelMetric || m.Type != labels.MatchEqual || m.Value == "" {
+			continue
+		}
+		lists := [2][]*index{w.byName[m.Value], w.nameless}
+		if len(lists[0]) == 1 && len(lists[1]) == 0 {
+			for _, s := range lists[0][0].series {
+				if matches(ms, s.labels) && !visit(s) {
+					return
+				}
+			}
+			return
+		}
+		seen := make(map[*series]bool)
+		for _, list := range lists {
+			for _, x := range list {
+				for _, s := range x.series {
+					if !seen[s] && matches(ms, s.labels) {
+						seen[s] = true
+						if !visit(s) {
+							return
+						}
+					}
+				}
+			}
+		}
+		return
+	}
+	for _, s := range w.series {
+		for ; s != nil; s = s.chain {
+			if matches(ms, s.labels) && !visit(s) {
+				return
+			}
+		}
+	}
+}
+
+// overlaps reports whether the series may have a sample from `from` to `to`.
+func (s *series) overlaps(from, to int64) bool {
+	oldest := s.newest
+	switch {
+	case len(s.sealed) > 0:
+		oldest = s.sealed[0].from
+	case len(s.head) > 0:
+		oldest = s.head[0].T
+	}
+	if len(s.hists) > 0 {
+		oldest = min(oldest, s.hists[0].T)
+	}
+	return !s.empty() && s.newest >= from && oldest <= to
+}
+
+// snapshot is a copy of what the series has from `from` to `to`, and, of compressed runs, what is around it. It is
+// nil if that is nothing.
+func (s *series) snapshot(from, to int64) *series {
+	if !s.overlaps(from, to) {
+		return nil
+	}
+	c := &series{labels: s.labels, newest: s.newest} // all that reading needs
+	for _, run := range s.sealed {
+		if run.to >= from && run.from <= to {
+			c.sealed = append(c.sealed, run)
+		}
+	}
+	i := sort.Search(len(s.head), func(i int) bool { return s.head[i].T >= from })
+	j := sort.Search(len(s.head), func(i int) bool { return s.head[i].T > to })
+	if i < j {
+		c.head = slices.Clone(s.head[i:j])
+	}
+	i = sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T >= from })
+	j = sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T > to })
+	if i < j {
+		c.hists = append([]promql.HPoint(nil), s.hists[i:j]...)
+	}
+	if len(c.sealed) == 0 && c.empty() {
+		return nil
+	}
+	return c
+}
+
+// names are the metrics that have arrived since the start, read by a rule or not.
+type names map[string]struct{}
+
+// maxNames bounds them, whatever publishers make up.
+const maxNames = 100_000
+
+func (n *names) note(name string) {
+	if _, ok := (*n)[name]; ok || len(*n) >= maxNames || name == "" {
+		return
+	}
+	if *n == nil {
+		*n = make(names)
+	}
+	(*n)[name] = struct{}{}
+}
+
+// Metrics are the names of all metrics that have arrived since the evaluator began, sorted, those that no rule
+// reads included. After 100,000 no new ones are noted.
+func (e *Evaluator) Metrics() []string { return slices.Sorted(maps.Keys(e.names)) }
+
+// evaluation is how a tick went.
+type evaluation struct {
+	at   time.Time // our clock; zero: there was none yet
+	took time.Duration
+	err  string // also of a key, after the tick; "" if it went well
+}
+
+// measured is the instant on the clock that measures.
+func (e *Evaluator) measured() time.Time {
+	if e.opts.Now == nil {
+		return time.Time{}
+	}
+	return e.opts.Now()
+}
+
+// GroupStatus is a group and how it is.
+type GroupStatus struct {
+	Group                        // without its rules
+	Every          time.Duration // the interval that counts
+	Rules          []RuleStatus
+	LastEvaluation time.Time     // of a tick, our clock; zero: none yet
+	EvaluationTime time.Duration // that it took
+}
+
+// RuleStatus is a rule and how it is.
+type RuleStatus struct {
+	Definition
+	LastError      string        // why the last tick, or a key since, could not be evaluated; "" if it could
+	LastEvaluation time.Time     // of a tick, our clock; zero: none yet
+	EvaluationTime time.Duration // that it took
+}
+
+// Status says how every group and rule is, in file order.
+func (e *Evaluator) Status() []GroupStatus {
+	out := make([]GroupStatus, len(e.groups))
+	for i, g := range e.groups {
+		out[i] = GroupStatus{Group: g.describe(), Every: g.interval, LastEvaluation: g.last.at, EvaluationTime: g.last.took}
+		for _, r := range g.rules {
+			out[i].Rules = append(out[i].Rules, RuleStatus{
+				Definition: r.describe(), LastError: r.last.err, LastEvaluation: r.last.at, EvaluationTime: r.last.took,
+			})
+		}
+	}
+	return out
+}
