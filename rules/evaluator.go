@@ -20,11 +20,12 @@ import (
 
 // Options are the evaluator's numbers. The zero value means the defaults.
 type Options struct {
-	Settle        time.Duration // wait for the other half of an update, and distance of a key's evaluations; 100 ms
-	LookbackDelta time.Duration // how long a sample is believed; 5 m
-	Interval      time.Duration // of groups that do not say, and step of subqueries that do not; 1 m
-	ExternalURL   string        // for templates
-	NoEvents      bool          // ticks only, exactly as Prometheus
+	Settle         time.Duration // wait for the other half of an update, and distance of a key's evaluations; 100 ms
+	LookbackDelta  time.Duration // how long a sample is believed; 5 m
+	Interval       time.Duration // of groups that do not say, and step of subqueries that do not; 1 m
+	ExternalURL    string        // for templates
+	ExternalLabels alertd.Labels // for templates
+	NoEvents       bool          // ticks only, exactly as Prometheus
 
 	// Now only measures how long ticks take, for people; no answer depends on it. Nil: nothing is measured.
 	Now func() time.Time
@@ -67,6 +68,7 @@ type Evaluator struct {
 	nextTick  time.Time
 	nextSweep time.Time
 	counts    Stats
+	hear      func([]alertd.Sample) // what a recording rule writes; see All
 }
 
 // Stats are numbers about an evaluator. All that count events grow for ever.
@@ -794,6 +796,9 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 	}
 	r.recorded = fresh
 	slices.SortFunc(samples, func(a, b alertd.Sample) int { return labels.Compare(a.Labels, b.Labels) })
+	if e.hear != nil {
+		e.hear(samples)
+	}
 	e.Append(now, 0, samples)
 	return nil
 }

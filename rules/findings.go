@@ -137,7 +137,7 @@ func (x *expander) expand(text string) string {
 		return text
 	}
 	if x.data == nil {
-		x.data = template.AlertTemplateData(x.sample.Metric.Map(), map[string]string{}, x.e.opts.ExternalURL, x.sample)
+		x.data = template.AlertTemplateData(x.sample.Metric.Map(), x.e.opts.ExternalLabels.Map(), x.e.opts.ExternalURL, x.sample)
 	}
 	query := func(_ context.Context, text string, at time.Time) (promql.Vector, error) {
 		return x.e.query(view{window: x.e.window}, text, at.UnixMilli())
