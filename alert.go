@@ -43,9 +43,10 @@ func (v Value) String() string { return strconv.FormatFloat(float64(v), 'g', -1,
 // State is where an alert is in its life.
 //
 //	inactive ─► pending ─► firing ⇄ recovering ─► resolved
-//	         (for)             (keep_firing_for)
+//	         (for)           ⇅   (keep_firing_for)
+//	                  no-data, error
 //
-// Pending falls back to inactive. An alert is announced while firing or recovering.
+// Pending falls back to inactive. An alert is announced from firing until it is resolved.
 type State string
 
 // The states.
@@ -54,11 +55,15 @@ const (
 	Pending    State = "pending"
 	Firing     State = "firing"
 	Recovering State = "recovering" // condition gone, keep_firing_for not over
+	NoData     State = "no-data"    // its series are gone, and its rule says that this is not an end
+	Failing    State = "error"      // its rule cannot be evaluated, and says that this is an alert
 	Resolved   State = "resolved"   // was firing, is over
 )
 
-// Active reports whether the alert is to be told: firing, or recovering and still held as firing.
-func (s State) Active() bool { return s == Firing || s == Recovering }
+// Active reports whether the alert is to be told: firing, or held as firing though its condition is gone or not known.
+func (s State) Active() bool {
+	return s == Firing || s == Recovering || s == NoData || s == Failing
+}
 
 // Alert is one instance of a rule: the rule and one label set.
 type Alert struct {
@@ -72,7 +77,7 @@ type Alert struct {
 	// Instants of the event's own clock, except where said.
 	ActiveAt   time.Time `json:"active_at"`             // condition became true
 	FiredAt    time.Time `json:"fired_at,omitzero"`     // pending was over
-	GoneAt     time.Time `json:"gone_at,omitzero"`      // condition ended (recovering, resolved)
+	GoneAt     time.Time `json:"gone_at,omitzero"`      // condition ended, or was no longer known (no-data, error)
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`  // after keep_firing_for
 	At         time.Time `json:"at"`                    // of the last transition
 	Expires    time.Time `json:"expires,omitzero"`      // an occurrence stands until then, daemon's clock
@@ -80,6 +85,8 @@ type Alert struct {
 	RunbookURL string    `json:"runbook_url,omitempty"` // resolved: annotation, or the shipped runbook
 	TraceURL   string    `json:"trace_url,omitempty"`
 	Trace      TraceRef  `json:"trace,omitzero"` // the exemplar that TraceURL links to
+
+	GeneratorURL string `json:"generator_url,omitempty"` // where whoever posted it shows it; "" for our own rules
 }
 
 // Name is the label alertname.

@@ -25,6 +25,10 @@ type Sample struct {
 	V      float64
 	H      *histogram.FloatHistogram // a native histogram, which then is the value; nobody changes it any more
 	Trace  TraceRef
+
+	// ValidFor is how long the sample is believed unless another one replaces it; 0: as long as the rule that reads
+	// it says.
+	ValidFor time.Duration
 }
 
 // Time is the sample's instant.
@@ -37,6 +41,8 @@ type Occurrence struct {
 	Message string
 	Time    time.Time
 	Trace   TraceRef
+
+	ValidFor time.Duration // how long it stands; 0: as long as the rule says
 }
 
 // Events is what one message held, in the order in which it held it.
