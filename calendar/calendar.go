@@ -1,6 +1,6 @@
 // Package calendar knows business hours: when a place of work is open, when it opens next and when it closes.
 //
-// A calendar is a time zone, weekly windows and holidays. It is a pure function of instants: no clock, no I/O
+// A calendar is a time zone, weekly windows, holidays and special days. It is a pure function of instants: no clock, no I/O
 // but the time-zone database, which is compiled in. A [Calendar] never changes and is safe to share between
 // goroutines.
 //
@@ -11,10 +11,12 @@
 // spring skips is the first instant after the gap, an opening in the hour which autumn repeats is its first
 // occurrence, and a closing there is the last one. Windows are half-open: open at 09:00:00, closed at 18:00:00.
 //
-// # What a holiday means
+// # What a holiday and a special day mean
 //
-// The place is closed for that whole local date: windows that begin on it do not take place, not even their part
-// after midnight, and a night window of the day before ends at its midnight.
+// On a holiday the place is closed for that whole local date: windows that begin on it do not take place, not even
+// their part after midnight, and a night window of the day before ends at its midnight. A special day has hours of
+// its own, and these are all that it has: weekly windows neither begin on it nor reach into it. Where a date is
+// both, it is a special day.
 package calendar
 
 import (
@@ -23,6 +25,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 	_ "time/tzdata" // scratch images have no zone files, and business hours must not depend on the machine
 )
@@ -30,8 +33,9 @@ import (
 // Bounds of what is accepted and of how far ahead is searched.
 const (
 	horizonDays = 400  // a calendar that stays closed for longer than that is a mistake
-	maxHolidays = 5000 // a day each: more than 13 years without a break
-	maxHours    = 500
+	maxDays     = 5000 // holidays and special days: more than 13 years without a break
+	maxHours    = 500  // windows of the week
+	maxDayHours = 50   // windows of a special day
 	minutesADay = 24 * 60
 )
 
@@ -41,14 +45,30 @@ type Spec struct {
 	TimeZone string   // IANA, as in "Europe/Berlin"
 	Hours    []string // "mon-fri 09:00-18:00", "sat,sun 10:00-14:00", "fri 22:00-02:00", "mon-sun 00:00-24:00"
 	Holidays []string // local dates, "2026-12-25"
+	Days     []Day    // special days, and holidays of which somebody knows the name
+}
+
+// Day is one local date on which the weekly hours do not hold.
+type Day struct {
+	Date   string   // "2026-12-24"
+	Hours  []string // "09:00-12:00"; none: closed all day
+	Name   string   // for people, "Heiligabend"; may be empty
+	Source string   // for people, where it is from: "special", "holidays.ics"
 }
 
 // Calendar answers questions about business hours. Make one with [New].
 type Calendar struct {
-	name     string
-	zone     *time.Location
-	week     [7][]window // by weekday of the opening, Sunday first
-	holidays map[date]bool
+	name  string
+	zone  *time.Location
+	hours []string
+	week  [7][]window // by weekday of the opening, Sunday first
+	days  map[date]override
+}
+
+// override is what holds on a date instead of the week's windows.
+type override struct {
+	windows []window
+	day     Day
 }
 
 // window is a stretch of one day in minutes from its midnight. It closes after minutesADay where it crosses midnight.
@@ -64,7 +84,7 @@ type date struct {
 // Error says what is wrong with one entry of a [Spec], and what to write instead.
 type Error struct {
 	Calendar string // its name
-	Field    string // "time_zone", "hours" or "holidays"
+	Field    string // "time_zone", "hours", "holidays" or "days"
 	Index    int    // of the entry in that list; -1 where it is about the whole of it
 	Err      error
 }
@@ -81,7 +101,7 @@ func New(s Spec) (*Calendar, error) {
 	wrong := func(field string, index int, format string, args ...any) {
 		problems = append(problems, &Error{s.Name, field, index, fmt.Errorf(format, args...)})
 	}
-	c := &Calendar{name: s.Name, holidays: make(map[date]bool, min(len(s.Holidays), maxHolidays))}
+	c := &Calendar{name: s.Name, hours: slices.Clone(s.Hours), days: make(map[date]override)}
 	var err error
 	if c.zone, err = loadZone(s.TimeZone); err != nil {
 		wrong("time_zone", -1, "%w", err)
@@ -89,8 +109,8 @@ func New(s Spec) (*Calendar, error) {
 	if len(s.Hours) == 0 {
 		wrong("hours", -1, `it never opens: there are no hours; write for example "mon-fri 09:00-18:00"`)
 	}
-	if len(s.Hours) > maxHours || len(s.Holidays) > maxHolidays {
-		wrong("hours", -1, "it is too long: at most %d hours and %d holidays", maxHours, maxHolidays)
+	if len(s.Hours) > maxHours || len(s.Holidays)+len(s.Days) > maxDays {
+		wrong("hours", -1, "it is too long: at most %d hours, and %d holidays and special days", maxHours, maxDays)
 		return nil, errors.Join(problems...)
 	}
 	for i, text := range s.Hours {
@@ -103,16 +123,18 @@ func New(s Spec) (*Calendar, error) {
 		}
 	}
 	for i, text := range s.Holidays {
-		d, err := time.Parse(time.DateOnly, text)
-		if err != nil {
-			wrong("holidays", i, `holiday %q is not a date; write it like "2026-12-25"`, text)
-			continue
+		if err := c.addDay(Day{Date: text, Source: "holidays"}); err != nil {
+			wrong("holidays", i, "%w", err)
 		}
-		c.holidays[dateOf(d)] = true
+	}
+	for i, day := range s.Days {
+		if err := c.addDay(day); err != nil {
+			wrong("days", i, "%w", err)
+		}
 	}
 	if len(problems) == 0 {
 		if d, ok := c.neverOpens(); ok {
-			wrong("holidays", -1, "it never opens within %d days from %s: too many holidays", horizonDays, d)
+			wrong("holidays", -1, "it never opens within %d days from %s: too many holidays or closed days", horizonDays, d)
 		}
 	}
 	if len(problems) > 0 {
@@ -121,11 +143,51 @@ func New(s Spec) (*Calendar, error) {
 	return c, nil
 }
 
+// addDay notes one date. Of several entries for it one with hours goes first, then the earlier one.
+func (c *Calendar) addDay(day Day) error {
+	parsed, err := time.Parse(time.DateOnly, day.Date)
+	if err != nil {
+		return fmt.Errorf(`holiday %q is not a date; write it like "2026-12-25"`, day.Date)
+	}
+	if len(day.Hours) > maxDayHours {
+		return fmt.Errorf("%s has more than %d windows", day.Date, maxDayHours)
+	}
+	o := override{day: day}
+	o.day.Hours = slices.Clone(day.Hours)
+	for _, text := range day.Hours {
+		w, err := parseWindow(strings.TrimSpace(text))
+		if err != nil {
+			return fmt.Errorf("%s: %w", day.Date, err)
+		}
+		o.windows = append(o.windows, w)
+	}
+	d := dateOf(parsed)
+	if earlier, ok := c.days[d]; !ok || len(earlier.windows) == 0 && len(o.windows) > 0 {
+		c.days[d] = o
+	}
+	return nil
+}
+
 // Name is the name from the spec.
 func (c *Calendar) Name() string { return c.name }
 
 // Location is the zone that the calendar's hours are meant in.
 func (c *Calendar) Location() *time.Location { return c.zone }
+
+// Hours are the weekly windows as the spec has them. The result is the caller's.
+func (c *Calendar) Hours() []string { return slices.Clone(c.hours) }
+
+// Days are the holidays and special days, one for each date, in order. Those from [Spec].Holidays have the source
+// "holidays".
+func (c *Calendar) Days() []Day {
+	days := make([]Day, 0, len(c.days))
+	for _, d := range slices.SortedFunc(maps.Keys(c.days), date.compare) {
+		day := c.days[d].day
+		day.Hours = slices.Clone(day.Hours)
+		days = append(days, day)
+	}
+	return days
+}
 
 // IsOpen reports whether it is open at t.
 func (c *Calendar) IsOpen(t time.Time) bool {
@@ -139,7 +201,7 @@ func (c *Calendar) NextOpen(t time.Time) time.Time {
 	if c.IsOpen(t) {
 		return t
 	}
-	// New made sure that no closed stretch exceeds the horizon; it counts from a holiday on, and a week or two
+	// New made sure that no closed stretch exceeds the horizon; it counts from a closed day on, and a week or two
 	// may lie before that one.
 	opens, _ := c.openingAfter(t, horizonDays+21)
 	return opens
@@ -195,13 +257,18 @@ type session struct{ open, close time.Time }
 // sessions returns the windows that begin on d, in order of their opening.
 func (c *Calendar) sessions(d date) []session {
 	windows := c.week[d.weekday()]
-	if len(windows) == 0 || c.holidays[d] {
+	if o, ok := c.days[d]; ok {
+		windows = o.windows
+	}
+	if len(windows) == 0 {
 		return nil
 	}
 	sessions := make([]session, 0, len(windows))
 	for _, w := range windows {
-		if w.close > minutesADay && c.holidays[d.add(1)] {
-			w.close = minutesADay
+		if w.close > minutesADay {
+			if _, ok := c.days[d.add(1)]; ok {
+				w.close = minutesADay
+			}
 		}
 		s := session{open: firstAtOrAfter(d, w.open, c.zone), close: lastAtOrBefore(d, w.close, c.zone)}
 		if s.open.Before(s.close) { // a window inside a gap, or on a date that a zone skipped, does not take place
@@ -214,13 +281,13 @@ func (c *Calendar) sessions(d date) []session {
 	return sessions
 }
 
-// neverOpens looks for a holiday from which on it stays closed for longer than the horizon.
+// neverOpens looks for a closed day from which on it stays closed for longer than the horizon.
 func (c *Calendar) neverOpens() (from date, never bool) {
-	for _, d := range slices.SortedFunc(maps.Keys(c.holidays), date.compare) {
-		if c.holidays[d.add(-1)] {
-			continue // in a run of holidays the first one waits longest
+	for _, d := range slices.SortedFunc(maps.Keys(c.days), date.compare) {
+		if o, ok := c.days[d.add(-1)]; ok && len(o.windows) == 0 {
+			continue // in a run of closed days the first one waits longest
 		}
-		if _, ok := c.openingAfter(firstAtOrAfter(d, 0, c.zone), horizonDays); !ok {
+		if _, ok := c.openingAfter(firstAtOrAfter(d, 0, c.zone).Add(-time.Nanosecond), horizonDays); !ok {
 			return d, true
 		}
 	}

@@ -129,6 +129,10 @@ func TestNewRefuses(t *testing.T) {
 		{calendar.Spec{TimeZone: "UTC", Hours: []string{"mon-wed,tue 09:00-18:00"}}, "names Tuesday twice"},
 		{calendar.Spec{TimeZone: "UTC", Hours: ok, Holidays: []string{"25.12.2026"}}, `holiday "25.12.2026" is not a date`},
 		{calendar.Spec{TimeZone: "UTC", Hours: ok, Holidays: []string{"2026-02-29"}}, "is not a date"},
+		{calendar.Spec{TimeZone: "UTC", Hours: ok, Days: []calendar.Day{{Date: "24.12.", Hours: []string{"09:00-12:00"}}}}, "is not a date"},
+		{calendar.Spec{TimeZone: "UTC", Hours: ok, Days: []calendar.Day{{Date: "2026-12-24", Hours: []string{"9-12"}}}}, `2026-12-24: "9" is not a time of day`},
+		{calendar.Spec{TimeZone: "UTC", Hours: ok, Days: []calendar.Day{{Date: "2026-12-24", Hours: slices.Repeat([]string{"09:00-12:00"}, 51)}}}, "more than 50 windows"},
+		{calendar.Spec{TimeZone: "UTC", Hours: ok, Days: make([]calendar.Day, 5001)}, "too long"},
 		{calendar.Spec{TimeZone: "UTC", Hours: ok, Holidays: years}, "never opens within 400 days from 2026-01-01"},
 		{calendar.Spec{TimeZone: "UTC", Hours: []string{"mon 09:00-18:00"}, Holidays: mondays}, "never opens within 400 days"},
 	} {
@@ -202,7 +206,7 @@ func (w rawWindow) text() string {
 const walkDays = 8
 
 // walk spends most of its effort on knowing, for each minute, what the wall clock shows.
-func walk(zone *time.Location, middle time.Time, week map[time.Weekday][]rawWindow, holidays []string) oracle {
+func walk(zone *time.Location, middle time.Time, week map[time.Weekday][]rawWindow, special map[string][]rawWindow) oracle {
 	const day = 24 * 60
 	o := oracle{start: middle.AddDate(0, 0, -walkDays/2).Truncate(time.Minute), open: make([]bool, walkDays*day)}
 	walls := make([]int, len(o.open)) // the wall clock's reading, in minutes since 1970 there
@@ -212,17 +216,18 @@ func walk(zone *time.Location, middle time.Time, week map[time.Weekday][]rawWind
 		walls[i] = int(time.Date(y, m, d, local.Hour(), local.Minute(), 0, 0, time.UTC).Unix() / 60)
 	}
 	date := func(d int) time.Time { return time.Unix(int64(d)*day*60, 0).UTC() }
-	isHoliday := func(d int) bool { return slices.Contains(holidays, date(d).Format(time.DateOnly)) }
+	isSpecial := func(d int) bool { _, ok := special[date(d).Format(time.DateOnly)]; return ok }
 	for d := walls[0]/day + 1; d < walls[len(walls)-1]/day-2; d++ {
-		if isHoliday(d) {
-			continue
+		windows := week[date(d).Weekday()]
+		if isSpecial(d) {
+			windows = special[date(d).Format(time.DateOnly)]
 		}
-		for _, w := range week[date(d).Weekday()] {
+		for _, w := range windows {
 			from, to := d*day+w.from, d*day+w.to
 			if w.to <= w.from {
 				to += day
 			}
-			if isHoliday(d + 1) {
+			if isSpecial(d + 1) {
 				to = min(to, (d+1)*day)
 			}
 			opens, closes := len(walls), 0
@@ -268,13 +273,17 @@ func TestAgainstTheWallClock(t *testing.T) {
 		}
 		spec := calendar.Spec{Name: "x", TimeZone: p.name}
 		week := map[time.Weekday][]rawWindow{}
-		for range rapid.IntRange(1, 4).Draw(t, "windows") {
-			// Times near the hours at which clocks change, and any others.
-			minute := rapid.OneOf(rapid.SampledFrom([]int{0, 15, 30, 45, 60, 75, 90, 119, 120, 121, 150, 180, 195, 210, 240, 1380, 1410, 1439}), rapid.IntRange(0, 1439))
+		// Times near the hours at which clocks change, and any others.
+		minute := rapid.OneOf(rapid.SampledFrom([]int{0, 15, 30, 45, 60, 75, 90, 119, 120, 121, 150, 180, 195, 210, 240, 1380, 1410, 1439}), rapid.IntRange(0, 1439))
+		window := rapid.Custom(func(t *rapid.T) rawWindow {
 			w := rawWindow{minute.Draw(t, "from"), rapid.OneOf(minute, rapid.Just(1440)).Draw(t, "to")}
 			if w.from == w.to {
 				w.to++
 			}
+			return w
+		})
+		for range rapid.IntRange(1, 4).Draw(t, "windows") {
+			w := window.Draw(t, "window")
 			days := rapid.SliceOfNDistinct(rapid.IntRange(0, 6), 1, 7, rapid.ID).Draw(t, "days")
 			var names []string
 			for _, day := range days {
@@ -283,15 +292,26 @@ func TestAgainstTheWallClock(t *testing.T) {
 			}
 			spec.Hours = append(spec.Hours, strings.Join(names, ",")+" "+w.text())
 		}
+		special := map[string][]rawWindow{}
 		for range rapid.IntRange(0, 2).Draw(t, "holidays") {
-			d := middle.AddDate(0, 0, rapid.IntRange(-2, 2).Draw(t, "holiday"))
-			spec.Holidays = append(spec.Holidays, d.Format(time.DateOnly))
+			d := middle.AddDate(0, 0, rapid.IntRange(-2, 2).Draw(t, "holiday")).Format(time.DateOnly)
+			spec.Holidays = append(spec.Holidays, d)
+			special[d] = nil
+		}
+		for _, offset := range rapid.SliceOfNDistinct(rapid.IntRange(-2, 2), 0, 3, rapid.ID).Draw(t, "special days") {
+			day := calendar.Day{Date: middle.AddDate(0, 0, offset).Format(time.DateOnly)}
+			windows := rapid.SliceOfN(window, 0, 2).Draw(t, "special windows")
+			for _, w := range windows {
+				day.Hours = append(day.Hours, w.text())
+			}
+			spec.Days = append(spec.Days, day)
+			special[day.Date] = windows
 		}
 		c, err := calendar.New(spec)
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := walk(p.zone, middle, week, spec.Holidays)
+		o := walk(p.zone, middle, week, special)
 
 		// The walk knows nothing of windows that began before it or end after it: look at the middle days only.
 		const from, to = 3 * 24 * 60, (walkDays - 3) * 24 * 60
@@ -364,6 +384,42 @@ func TestLaws(t *testing.T) {
 			t.Fatalf("closed just before its NextClose %s", closes)
 		}
 	})
+}
+
+func TestSpecialDays(t *testing.T) {
+	c := mustNew(t, calendar.Spec{
+		TimeZone: "Europe/Berlin", Hours: []string{"mon-fri 09:00-18:00", "mon-sun 22:00-02:00"},
+		Holidays: []string{"2026-12-25", "2026-12-26"},
+		Days: []calendar.Day{
+			{Date: "2026-12-24", Hours: []string{"09:00-12:00", "23:00-01:00"}, Name: "Heiligabend", Source: "special"},
+			{Date: "2026-12-25", Name: "1. Weihnachtstag", Source: "country de"},
+			{Date: "2026-12-26", Hours: []string{"10:00-11:00"}, Source: "special"},
+			{Date: "2026-12-28", Source: "special"},
+		},
+	})
+	for _, step := range []struct{ from, open, close string }{
+		{"2026-12-23T20:00:00+01:00", "2026-12-23T22:00:00+01:00", "2026-12-24T00:00:00+01:00"}, // the night ends where the special day begins
+		{"2026-12-24T00:00:00+01:00", "2026-12-24T09:00:00+01:00", "2026-12-24T12:00:00+01:00"},
+		{"2026-12-24T12:00:00+01:00", "2026-12-24T23:00:00+01:00", "2026-12-25T00:00:00+01:00"}, // cut by the holiday
+		{"2026-12-25T00:00:00+01:00", "2026-12-26T10:00:00+01:00", "2026-12-26T11:00:00+01:00"}, // hours beat the holiday of the same date
+		{"2026-12-26T11:00:00+01:00", "2026-12-27T22:00:00+01:00", "2026-12-28T00:00:00+01:00"},
+		{"2026-12-28T00:00:00+01:00", "2026-12-29T09:00:00+01:00", "2026-12-29T18:00:00+01:00"},
+	} {
+		opens := c.NextOpen(at(t, step.from))
+		if !opens.Equal(at(t, step.open)) || !c.NextClose(opens).Equal(at(t, step.close)) {
+			t.Errorf("from %s it opens %s and closes %s, want %s and %s", step.from, opens, c.NextClose(opens), step.open, step.close)
+		}
+	}
+	var got []string
+	for _, d := range c.Days() {
+		got = append(got, d.Date+" "+strings.Join(d.Hours, ",")+" "+d.Name+" "+d.Source)
+	}
+	want := []string{
+		"2026-12-24 09:00-12:00,23:00-01:00 Heiligabend special", "2026-12-25   holidays", "2026-12-26 10:00-11:00  special", "2026-12-28   special",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("days %q, want %q", got, want)
+	}
 }
 
 func FuzzNew(f *testing.F) {
