@@ -24,6 +24,7 @@ type Entry struct {
 	Planned    *Planned    `json:"planned,omitempty"`
 	Attempted  *Attempted  `json:"attempted,omitempty"`
 	Policy     *PolicySet  `json:"policy,omitempty"`
+	Silence    *Silence    `json:"silence,omitempty"` // as it is from here on: made, changed or ended
 }
 
 // Transition is a change of an alert's state. Alert is as it is afterwards.

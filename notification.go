@@ -38,26 +38,27 @@ const (
 
 // Why an alert changed state.
 const (
-	ReasonTrue        Reason = "condition true"
-	ReasonHeldFor     Reason = "true for long enough" // `for` is over
-	ReasonFalse       Reason = "condition ended"
-	ReasonGone        Reason = "series gone"        // not the condition ended, but what it reads
-	ReasonNoData      Reason = "no data"            // no series that the rule reads is there
-	ReasonMissing     Reason = "series missing"     // others of the rule are there
-	ReasonSilent      Reason = "input is silent"    // nothing arrives at all: nothing is known of anybody
-	ReasonFailed      Reason = "evaluation failed"  // of the rule
-	ReasonRecovered   Reason = "recovery condition" // recover_expr is true
-	ReasonLate        Reason = "true earlier"       // late samples moved the beginning
-	ReasonKept        Reason = "kept firing"        // keep_firing_for runs
-	ReasonKeptOver    Reason = "keep_firing_for is over"
-	ReasonExpired     Reason = "expired"      // an occurrence that has stood long enough
-	ReasonRuleGone    Reason = "rule is gone" // no longer in the rule files
-	ReasonTrueAgain   Reason = "condition true again"
-	ReasonAgain       Reason = "happened again"      // one more occurrence while the last one stands
-	ReasonTimeout     Reason = "not posted any more" // resolve_timeout, or its endsAt, is over
-	ReasonRuleMoved   Reason = "rule moved"          // another rule yields the same labels now
-	ReasonUndelivered Reason = "notification was not delivered"
-	ReasonDelivering  Reason = "notifications are delivered again"
+	ReasonTrue         Reason = "condition true"
+	ReasonHeldFor      Reason = "true for long enough" // `for` is over
+	ReasonFalse        Reason = "condition ended"
+	ReasonGone         Reason = "series gone"        // not the condition ended, but what it reads
+	ReasonNoData       Reason = "no data"            // no series that the rule reads is there
+	ReasonMissing      Reason = "series missing"     // others of the rule are there
+	ReasonSilent       Reason = "input is silent"    // nothing arrives at all: nothing is known of anybody
+	ReasonFailed       Reason = "evaluation failed"  // of the rule
+	ReasonRecovered    Reason = "recovery condition" // recover_expr is true
+	ReasonLate         Reason = "true earlier"       // late samples moved the beginning
+	ReasonKept         Reason = "kept firing"        // keep_firing_for runs
+	ReasonKeptOver     Reason = "keep_firing_for is over"
+	ReasonExpired      Reason = "expired"      // an occurrence that has stood long enough
+	ReasonRuleGone     Reason = "rule is gone" // no longer in the rule files
+	ReasonTrueAgain    Reason = "condition true again"
+	ReasonAgain        Reason = "happened again"      // one more occurrence while the last one stands
+	ReasonTimeout      Reason = "not posted any more" // resolve_timeout, or its endsAt, is over
+	ReasonRuleMoved    Reason = "rule moved"          // another rule yields the same labels now
+	ReasonUndelivered  Reason = "notification was not delivered"
+	ReasonDelivering   Reason = "notifications are delivered again"
+	ReasonReceiverGone Reason = "receiver is gone" // no longer in the configuration
 )
 
 // Delivery says when a route lets an alert out.

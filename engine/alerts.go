@@ -21,6 +21,7 @@ type alerts struct {
 	byScope map[scopeKey]map[alertd.Fingerprint]*alertd.Alert
 	byRule  map[string]map[alertd.Fingerprint]*alertd.Alert
 	expiry  expiryHeap
+	alive   map[alertd.Fingerprint]time.Time // posted again: until then. Not state, see posted.go
 	over    []farewell                       // resolved, in the order in which they may be forgotten
 	bye     map[alertd.Fingerprint]time.Time // the latest farewell of each: the one that counts
 }
@@ -39,6 +40,7 @@ func newAlerts() *alerts {
 		byScope: map[scopeKey]map[alertd.Fingerprint]*alertd.Alert{},
 		byRule:  map[string]map[alertd.Fingerprint]*alertd.Alert{},
 		bye:     map[alertd.Fingerprint]time.Time{},
+		alive:   map[alertd.Fingerprint]time.Time{},
 	}
 }
 
@@ -74,8 +76,8 @@ func (as *alerts) put(at time.Time, a alertd.Alert) {
 	as.byPrint[a.Fingerprint] = &a
 	add(as.byRule, a.Rule, &a)
 	add(as.byScope, scopeKey{a.Rule, a.Scope}, &a)
-	if !a.Expires.IsZero() && a.State.Active() {
-		heap.Push(&as.expiry, &a)
+	if !a.Expires.IsZero() && a.State != alertd.Resolved {
+		heap.Push(&as.expiry, expiry{a.Fingerprint, a.Expires})
 	}
 	if a.State == alertd.Resolved {
 		as.part(farewell{a.Fingerprint, at.Add(remember)})
@@ -136,36 +138,49 @@ func (as *alerts) forget(at time.Time, grouped func(alertd.Fingerprint) bool) {
 // nextExpiry is when the next standing alert expires; false if none does.
 func (as *alerts) nextExpiry() (time.Time, bool) {
 	for len(as.expiry) > 0 {
-		a := as.expiry[0]
-		if as.byPrint[a.Fingerprint] == a {
-			return a.Expires, true
+		top := &as.expiry[0]
+		a := as.byPrint[top.Fingerprint]
+		if a == nil || a.Expires.IsZero() || a.State == alertd.Resolved {
+			heap.Pop(&as.expiry)
+			delete(as.alive, top.Fingerprint)
+			continue
 		}
-		heap.Pop(&as.expiry) // it has changed since: put knows it under its new time
+		due := laterOf(a.Expires, as.alive[a.Fingerprint])
+		if due.Equal(top.At) {
+			return due, true
+		}
+		top.At = due // it was given more time, or less, since it was put here
+		heap.Fix(&as.expiry, 0)
 	}
 	return time.Time{}, false
 }
 
 // expired takes the alert that nextExpiry speaks of.
-func (as *alerts) expired() *alertd.Alert { return as.expiry[0] }
+func (as *alerts) expired() *alertd.Alert { return as.byPrint[as.expiry[0].Fingerprint] }
 
-type expiryHeap []*alertd.Alert
+// expiry says that an alert stands until an instant, unless it has changed since.
+type expiry struct {
+	Fingerprint alertd.Fingerprint
+	At          time.Time
+}
+
+type expiryHeap []expiry
 
 func (h expiryHeap) Len() int { return len(h) }
 
 func (h expiryHeap) Less(i, j int) bool {
-	if c := h[i].Expires.Compare(h[j].Expires); c != 0 {
+	if c := h[i].At.Compare(h[j].At); c != 0 {
 		return c < 0
 	}
 	return h[i].Fingerprint < h[j].Fingerprint
 }
 
 func (h expiryHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *expiryHeap) Push(x any)   { *h = append(*h, x.(*alertd.Alert)) }
+func (h *expiryHeap) Push(x any)   { *h = append(*h, x.(expiry)) }
 
 func (h *expiryHeap) Pop() any {
 	old := *h
-	a := old[len(old)-1]
-	old[len(old)-1] = nil
+	e := old[len(old)-1]
 	*h = old[:len(old)-1]
-	return a
+	return e
 }

@@ -83,11 +83,13 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 			m.withhold(g, fp, alertd.Withheld{Reason: gt.reason, By: gt.by, Until: gt.until})
 		}
 	}
-	fresh = slices.DeleteFunc(slices.Clone(fresh), func(fp alertd.Fingerprint) bool { return m.inhibited(g, fp) })
+	fresh = slices.DeleteFunc(slices.Clone(fresh), func(fp alertd.Fingerprint) bool {
+		return m.inhibited(g, fp) || m.silencedIn(g, fp)
+	})
 	fresh = fresh[:min(len(fresh), maxTold)]
 
 	told := d.Told
-	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.inhibits(fp) }) {
+	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.hidden(fp) }) {
 		told = nil // no reminder now; what is new or over is still said
 	}
 	reason, speaks := g.Speak(grouping.Diff{Fresh: fresh, Told: told, Closed: d.Closed}, m.now)
@@ -141,8 +143,14 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 	switch {
 	case len(d.Fresh)+len(d.Ended) > 0 && closed:
 		at(gt.until, gt.reason)
-	case len(d.Fresh) > 0: // inhibited, or more than could be told at once
-		at(interval, alertd.ReasonInhibited)
+	case len(d.Fresh) > 0: // inhibited, silenced, or more than could be told at once
+		for _, fp := range d.Fresh {
+			if member := g.Members[fp]; member.Why == alertd.ReasonSilenced {
+				at(member.Until, alertd.ReasonSilenced)
+			} else {
+				at(interval, alertd.ReasonInhibited)
+			}
+		}
 	}
 	if next, ok := g.RepeatDue(); ok && len(d.Told) > 0 {
 		if !next.After(m.now) { // a reminder that is withheld now
@@ -165,9 +173,13 @@ func (m *Machine) inhibited(g *grouping.Group, fp alertd.Fingerprint) bool {
 	return is
 }
 
-func (m *Machine) inhibits(fp alertd.Fingerprint) bool {
-	_, is := m.inhibitor(fp)
-	return is
+// hidden reports whether an alert is hidden now, by another one or by a silence.
+func (m *Machine) hidden(fp alertd.Fingerprint) bool {
+	if _, is := m.inhibitor(fp); is {
+		return true
+	}
+	a := m.alerts.get(fp)
+	return a != nil && len(m.silencedBy(a)) > 0
 }
 
 func (m *Machine) inhibitor(fp alertd.Fingerprint) (alertd.Fingerprint, bool) {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -14,52 +15,70 @@ import (
 // labels again and adopt it.
 const orphanGrace = 5 * time.Minute
 
-// judge follows one verdict: what it finds is true begins or goes on, everything else in its scope ends.
+// judge follows one verdict: what it finds is true begins or goes on, everything else in its scope ends, unless
+// nothing is known of it.
 func (m *Machine) judge(v alertd.Verdict) {
 	if v.Err != "" {
-		return // nothing is known, so nothing changes: a failed evaluation is not "resolved"
+		// A failed evaluation is not "resolved": nothing changes, except where not to know is an alert.
+		for _, f := range v.Unknown {
+			m.found(v, f, alertd.Failing)
+		}
+		return
 	}
 	before := m.alerts.within(v.Rule.ID, v.Scope)
-	if len(v.True) == 0 && len(before) == 0 {
+	if len(v.True) == 0 && len(before) == 0 && len(v.Unknown) == 0 {
 		return
 	}
 	found := make(map[alertd.Fingerprint]bool, len(v.True))
 	for _, f := range v.True {
-		fp := alertd.FingerprintOf(f.Labels)
-		if found[fp] {
-			continue
+		if fp := alertd.FingerprintOf(f.Labels); !found[fp] {
+			found[fp] = true
+			m.found(v, f, alertd.Firing)
 		}
-		found[fp] = true
-		m.found(v, f, fp)
+	}
+	for _, f := range v.Unknown {
+		if fp := alertd.FingerprintOf(f.Labels); !found[fp] {
+			found[fp] = true
+			m.found(v, f, alertd.NoData)
+		}
 	}
 	if v.Rule.Occurrence {
 		return // an occurrence ends when it expires
 	}
 	for _, a := range before {
-		if !found[a.Fingerprint] {
-			m.move(gone(*a, v.Rule, v.At))
+		if found[a.Fingerprint] {
+			continue
+		}
+		switch p := v.Presence(a.Scope); {
+		case p == alertd.Present:
+			m.move(untrue(a, v))
+		case keeps(a, v, p):
+			m.move(kept(*a, v.At, reasonOf[p]))
+		default:
+			m.move(gone(*a, v, alertd.ReasonGone))
 		}
 	}
 }
 
-// found follows one label set for which the condition is true.
-func (m *Machine) found(v alertd.Verdict, f alertd.Finding, fp alertd.Fingerprint) {
+// found follows one label set for which the condition is true (what is Firing), or of which nothing is known
+// (NoData, Failing) and whose rule says that this is an alert.
+func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
+	fp := alertd.FingerprintOf(f.Labels)
 	old := m.alerts.get(fp)
-	if old != nil && !v.At.After(old.At) && (old.State == alertd.Resolved || v.At.Before(old.At) || v.Rule.Occurrence) {
-		return // known already: the event came late, or again
+	if old != nil && m.known(old, v) {
+		return // the event came late, or again
 	}
 	if old != nil && old.Rule != v.Rule.ID && old.State != alertd.Resolved && m.policy.Rules[old.Rule] {
 		return // another rule owns this label set; `alertd check` reports the pair
 	}
 	a := alertd.Alert{
 		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels, Annotations: bounded(f.Annotations),
-		Value: f.Value, Scope: f.Scope, Trace: f.Trace, At: v.At,
+		Value: f.Value, Scope: f.Scope, Trace: f.Trace, At: v.At, ActiveAt: v.At,
 	}
-	from, reason := alertd.Inactive, alertd.ReasonTrue
+	from, reason, same := alertd.Inactive, reasonFor[what], false
 	if old != nil && old.State != alertd.Resolved {
 		from, a.ActiveAt, a.FiredAt = old.State, old.ActiveAt, old.FiredAt
-	} else {
-		a.ActiveAt = v.At
+		same = old.Rule == v.Rule.ID && old.Scope == f.Scope && old.Expires.IsZero()
 	}
 	switch {
 	case v.Rule.Occurrence:
@@ -68,20 +87,31 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, fp alertd.Fingerprin
 		} else {
 			a.FiredAt = v.At
 		}
-		a.State, a.Expires = alertd.Firing, laterOf(v.At, m.now).Add(v.Rule.KeepFiringFor)
-	case from == alertd.Firing && old.Rule == v.Rule.ID && old.Scope == f.Scope && old.Expires.IsZero():
-		return // nothing new
-	case from == alertd.Firing:
-		a.State, reason = alertd.Firing, alertd.ReasonRuleMoved
-	case from == alertd.Recovering:
+		stands := cmp.Or(f.ValidFor, v.Rule.KeepFiringFor)
+		a.State, a.Expires = alertd.Firing, laterOf(v.At, m.now).Add(stands)
+	case from == what:
+		if same {
+			return // nothing new
+		}
+		a.State, a.GoneAt, reason = what, old.GoneAt, alertd.ReasonRuleMoved
+	case from.Active() && what != alertd.Firing:
+		a.State, a.GoneAt = what, v.At
+	case from.Active():
 		a.State, reason = alertd.Firing, alertd.ReasonTrueAgain
 	case v.At.Sub(a.ActiveAt) >= v.Rule.For:
-		a.State, a.FiredAt = alertd.Firing, v.At
-		if from == alertd.Pending {
+		a.State, a.FiredAt = what, v.At
+		if from == alertd.Pending && what == alertd.Firing {
 			reason = alertd.ReasonHeldFor
 		}
-	case from == alertd.Pending && old.Rule == v.Rule.ID && old.Scope == f.Scope:
+		if what != alertd.Firing {
+			a.GoneAt = v.At
+		}
+	case from == alertd.Pending && v.At.Before(a.ActiveAt): // only late samples take it there
+		a.State, a.ActiveAt, reason = alertd.Pending, v.At, alertd.ReasonLate
+	case from == alertd.Pending && same:
 		return // still waiting
+	case from == alertd.Pending:
+		a.State, reason = alertd.Pending, alertd.ReasonRuleMoved
 	default:
 		a.State = alertd.Pending
 	}
@@ -91,22 +121,97 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, fp alertd.Fingerprin
 	m.move(alertd.Transition{From: from, Reason: reason, Alert: a}, true)
 }
 
-// gone is what becomes of an alert whose condition is false at an instant; false if nothing does.
-func gone(a alertd.Alert, r *alertd.Rule, at time.Time) (alertd.Transition, bool) {
-	if at.Before(a.At) || !a.Expires.IsZero() {
-		return alertd.Transition{}, false // it knows better, or it is not the condition that ends it
+// known reports whether an alert has heard of the instant of a verdict, or of a later one, already. A slot that is
+// evaluated again because of late samples may still move the beginning of what is pending.
+func (m *Machine) known(old *alertd.Alert, v alertd.Verdict) bool {
+	switch {
+	case old.State == alertd.Resolved || v.Rule.Occurrence:
+		return !v.At.After(old.At)
+	case v.Late && old.State == alertd.Pending:
+		return false
+	default:
+		return v.At.Before(old.At)
 	}
-	t := alertd.Transition{From: a.State}
+}
+
+// reasonFor is why an alert enters a state that it is found in.
+var reasonFor = map[alertd.State]alertd.Reason{
+	alertd.Firing: alertd.ReasonTrue, alertd.NoData: alertd.ReasonNoData, alertd.Failing: alertd.ReasonFailed,
+}
+
+// reasonOf is why an alert is kept although its condition is not true.
+var reasonOf = map[alertd.Presence]alertd.Reason{
+	alertd.Missing: alertd.ReasonMissing, alertd.Absent: alertd.ReasonNoData, alertd.Silent: alertd.ReasonSilent,
+}
+
+// keeps reports whether an alert stays, though its series are gone.
+func keeps(a *alertd.Alert, v alertd.Verdict, p alertd.Presence) bool {
+	switch {
+	case p == alertd.Silent:
+		return true // whatever the policy: nobody has said anything
+	case p == alertd.Missing && v.Rule.MissingFor > 0:
+		return a.State != alertd.NoData || v.At.Sub(a.GoneAt) < v.Rule.MissingFor
+	default:
+		return v.Rule.NoData == alertd.Keep || v.Rule.NoData == alertd.Alarm
+	}
+}
+
+// kept is what becomes of an alert whose series are gone and that stays; false if it says so already. What is
+// pending or recovering stays just that.
+func kept(a alertd.Alert, at time.Time, why alertd.Reason) (alertd.Transition, bool) {
+	if at.Before(a.At) || a.State != alertd.Firing && a.State != alertd.Failing {
+		return alertd.Transition{}, false
+	}
+	t := alertd.Transition{From: a.State, Reason: why}
+	a.State, a.GoneAt, a.At, a.Expires = alertd.NoData, at, at, time.Time{}
+	t.Alert = a
+	return t, true
+}
+
+// untrue is what becomes of an alert whose condition is false; false if nothing does. With a recovery condition, what
+// fires waits for that.
+func untrue(a *alertd.Alert, v alertd.Verdict) (alertd.Transition, bool) {
+	if !v.Rule.Recovers || !a.State.Active() {
+		return gone(*a, v, alertd.ReasonFalse)
+	}
+	for _, ls := range v.Recovered {
+		if covers(a.Labels, ls) {
+			return gone(*a, v, alertd.ReasonRecovered)
+		}
+	}
+	if a.State == alertd.Firing || v.At.Before(a.At) {
+		return alertd.Transition{}, false
+	}
+	b := *a // its series are back, and so is what was known before they went
+	b.State, b.GoneAt, b.At = alertd.Firing, time.Time{}, v.At
+	return alertd.Transition{From: a.State, Reason: alertd.ReasonTrueAgain, Alert: b}, true
+}
+
+// covers reports whether all of some labels are among others.
+func covers(all, some alertd.Labels) bool {
+	is := true
+	some.Range(func(l labels.Label) { is = is && all.Get(l.Name) == l.Value })
+	return is
+}
+
+// gone is what becomes of an alert that is over; false if nothing does.
+func gone(a alertd.Alert, v alertd.Verdict, why alertd.Reason) (alertd.Transition, bool) {
+	r, at := v.Rule, v.At
+	rewound := v.Late && a.State == alertd.Pending && !at.Before(a.ActiveAt)
+	if at.Before(a.At) && !rewound {
+		return alertd.Transition{}, false // it knows better
+	}
+	t := alertd.Transition{From: a.State, Reason: why}
 	switch a.State {
 	case alertd.Pending:
-		a.State, t.Reason = alertd.Inactive, alertd.ReasonFalse
-	case alertd.Firing:
+		a.State = alertd.Inactive
+	case alertd.Firing, alertd.NoData, alertd.Failing:
 		a.GoneAt = at
 		if r.KeepFiringFor > 0 {
 			a.State, t.Reason = alertd.Recovering, alertd.ReasonKept
 			break
 		}
-		a.State, a.ResolvedAt, t.Reason = alertd.Resolved, at, alertd.ReasonFalse
+		a.State, a.ResolvedAt = alertd.Resolved, at
 	case alertd.Recovering:
 		if at.Sub(a.GoneAt) < r.KeepFiringFor {
 			return alertd.Transition{}, false
@@ -115,22 +220,26 @@ func gone(a alertd.Alert, r *alertd.Rule, at time.Time) (alertd.Transition, bool
 	default:
 		return alertd.Transition{}, false
 	}
-	a.At = at
+	a.At, a.Expires = at, time.Time{}
 	t.Alert = a
 	return t, true
 }
 
-// expire resolves the standing alert whose time is over: an occurrence, or an alert whose rule is gone.
+// expire ends the standing alert whose time is over: an occurrence, or an alert whose rule is gone.
 func (m *Machine) expire() {
 	a := *m.alerts.expired()
-	t := alertd.Transition{From: a.State, Reason: alertd.ReasonExpired}
-	if !m.policy.Rules[a.Rule] && !internal(a.Rule) {
-		t.Reason = alertd.ReasonRuleGone
+	switch {
+	case a.State == alertd.Pending: // its rule is gone, and nobody heard of it
+		from := a.State
+		a.State, a.At, a.Expires = alertd.Inactive, laterOf(a.At, a.Expires), time.Time{}
+		m.move(alertd.Transition{From: from, Reason: alertd.ReasonRuleGone, Alert: a}, true)
+	case a.Rule == postedRule:
+		m.close(a, m.now, alertd.ReasonTimeout)
+	case !m.policy.Rules[a.Rule]:
+		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonRuleGone)
+	default:
+		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonExpired)
 	}
-	at := laterOf(a.At, a.Expires)
-	a.State, a.GoneAt, a.ResolvedAt, a.At, a.Expires = alertd.Resolved, at, at, at, time.Time{}
-	t.Alert = a
-	m.move(t, true)
 }
 
 // move makes a transition and lets the groups know.
@@ -150,6 +259,9 @@ func (m *Machine) move(t alertd.Transition, ok bool) {
 // change takes a new policy. Alerts whose rule is gone get a time to live; what was not told yet is routed
 // anew; what a calendar holds is due when the calendar of today says so.
 func (m *Machine) change(p *Policy) {
+	if m.policy == nil {
+		m.spare(m.now.Add(postedGrace))
+	}
 	m.policy = p
 	clear(m.inhibitors)
 	for _, a := range m.alerts.byPrint {
@@ -162,20 +274,16 @@ func (m *Machine) change(p *Policy) {
 		switch {
 		case a.State == alertd.Resolved || internal(a.Rule):
 		case p.Rules[a.Rule] || !a.Expires.IsZero():
-		case a.State == alertd.Pending:
-			b := *a
-			b.State = alertd.Inactive
-			m.move(alertd.Transition{From: a.State, Reason: alertd.ReasonRuleGone, Alert: b}, true)
-			continue
 		default:
 			b := *a
 			b.Expires = m.now.Add(orphanGrace)
 			m.move(alertd.Transition{From: a.State, Reason: alertd.ReasonRuleGone, Alert: b}, true)
 		}
-		if b := m.alerts.get(a.Fingerprint); b != nil && b.State.Active() && !internal(b.Rule) {
+		if b := m.alerts.get(a.Fingerprint); b != nil && b.State.Active() && b.Rule != deliveryRule {
 			m.reroute(b)
 		}
 	}
+	m.calmGone()
 	for _, g := range slices.Collect(m.groups.All()) {
 		m.reschedule(g)
 	}

@@ -28,10 +28,11 @@ func (PolicyChanged) input() {}
 type Machine struct {
 	policy *Policy
 
-	alerts  *alerts
-	groups  *grouping.Set
-	outbox  *outbox
-	version string // of the policy, as the journal last heard of it
+	alerts   *alerts
+	groups   *grouping.Set
+	outbox   *outbox
+	silences silences
+	version  string // of the policy, as the journal last heard of it
 
 	inhibitors map[alertd.Fingerprint]alertd.Labels // firing and on the source side of a rule: follows from the above
 
@@ -43,7 +44,7 @@ type Machine struct {
 // with a [PolicyChanged].
 func New() *Machine {
 	return &Machine{
-		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(),
+		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(), silences: silences{},
 		inhibitors: map[alertd.Fingerprint]alertd.Labels{},
 	}
 }
@@ -62,6 +63,12 @@ func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 		m.answer(in.Attempt)
 	case PolicyChanged:
 		m.change(in.Policy)
+	case AlertsPosted:
+		for i := range in.Alerts {
+			m.posted(&in.Alerts[i], in.ResolveTimeout)
+		}
+	case SilencesSet:
+		m.setSilences(in.Silences)
 	case nil:
 		m.passTime()
 	}
@@ -127,6 +134,8 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.outbox.settle(*e.Attempted, m.groups.Get(e.Attempted.Group) != nil)
 	case e.Policy != nil:
 		m.version = e.Policy.Version
+	case e.Silence != nil:
+		m.silences.apply(e.Time, *e.Silence)
 	}
 	m.alerts.forget(e.Time, func(fp alertd.Fingerprint) bool { return len(m.groups.Of(fp)) > 0 })
 }

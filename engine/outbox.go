@@ -275,9 +275,18 @@ func (m *Machine) calm(receiver, integration string) {
 	if old == nil || !old.State.Active() {
 		return
 	}
-	a := *old
-	a.State, a.GoneAt, a.ResolvedAt, a.At = alertd.Resolved, m.now, m.now, m.now
-	m.move(alertd.Transition{From: old.State, Reason: alertd.ReasonDelivering, Alert: a}, true)
+	m.close(*old, m.now, alertd.ReasonDelivering)
+}
+
+// calmGone resolves what alarm fired for destinations that are not configured any more.
+func (m *Machine) calmGone() {
+	for _, a := range m.alerts.within(deliveryRule, "") {
+		r, ok := m.policy.receiver(a.Labels.Get("receiver"))
+		there := ok && slices.ContainsFunc(r.Integrations, func(i Integration) bool { return i.Name == a.Labels.Get("integration") })
+		if a.State.Active() && !there {
+			m.close(*a, m.now, alertd.ReasonReceiverGone)
+		}
+	}
 }
 
 // storedLine is a line as a snapshot keeps it.

@@ -256,6 +256,48 @@ func (w *world) verdict() {
 	w.step(engine.Judged{Verdict: v})
 }
 
+// post posts an alert of somebody else's: one that fires, or its end.
+func (w *world) post() {
+	p := alertd.Posted{
+		Labels: labels.FromStrings("alertname", "Theirs", "service", []string{"api", "db"}[w.rng.IntN(2)],
+			"severity", []string{"critical", "warning"}[w.rng.IntN(2)]),
+		StartsAt: w.now,
+	}
+	switch w.rng.IntN(3) {
+	case 0:
+		p.EndsAt = w.now
+	case 1:
+		p.EndsAt = w.now.Add(4 * time.Minute)
+	}
+	w.step(engine.AlertsPosted{Alerts: []alertd.Posted{p}, ResolveTimeout: 5 * time.Minute})
+}
+
+// silence makes, changes or ends a silence.
+func (w *world) silence() {
+	all := w.m.Silences()
+	if len(all) > 0 && w.rng.IntN(2) == 0 {
+		in, err := w.m.PlanExpiry(w.now, all[w.rng.IntN(len(all))].ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.step(in)
+		return
+	}
+	want := alertd.Silence{
+		Matchers: []alertd.Matcher{{Name: "service", Value: []string{"api", "db|web"}[w.rng.IntN(2)], IsRegex: true, IsEqual: true}},
+		StartsAt: w.now.Add(time.Duration(w.rng.IntN(10)) * time.Minute), CreatedBy: "me", Comment: "test",
+	}
+	want.EndsAt = want.StartsAt.Add(time.Duration(1+w.rng.IntN(180)) * time.Minute)
+	if len(all) > 0 && w.rng.IntN(2) == 0 {
+		want.ID = all[w.rng.IntN(len(all))].ID
+	}
+	in, _, err := w.m.PlanSilence(w.now, want, fmt.Sprint("silence-", len(w.journal)))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.step(in)
+}
+
 // restart folds the journal as a new process does. Some answers are lost with the old one.
 func (w *world) restart() {
 	before := w.snapshot()
@@ -310,6 +352,12 @@ func (w *world) run(steps int) {
 			if w.rng.IntN(20) == 0 {
 				w.restart()
 			}
+		case 6:
+			if w.rng.IntN(6) == 0 {
+				w.silence()
+			} else {
+				w.post()
+			}
 		case 5:
 			if w.rng.IntN(40) == 0 {
 				w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, w.rng.IntN(4))})
@@ -339,18 +387,22 @@ func (w *world) settle() {
 			w.deliver()
 		}
 	}
+	// A receiver that failed counts as failing until it takes something, and it may not have been sent anything since.
+	failing := map[string]bool{}
+	for _, a := range w.m.Alerts() {
+		if a.Name() == "AlertdDeliveryFailed" {
+			failing[a.Fingerprint.String()] = true
+		} else if a.State != alertd.Resolved { // those are forgotten with the next entry that comes late enough
+			w.t.Errorf("left over: %v", a.LogValue())
+		}
+	}
 	for key, s := range w.told {
-		if s == alertd.Firing {
+		if s == alertd.Firing && !failing[key[len(key)-16:]] {
 			w.t.Errorf("%s was told that it fires and never that it is over", key)
 		}
 	}
-	if s := w.m.Stats(); s.Pending != 0 || s.Groups != 0 {
+	if s := w.m.Stats(); s.Pending != 0 || s.Groups > len(failing) {
 		w.t.Errorf("left over: %+v", s)
-	}
-	for _, a := range w.m.Alerts() {
-		if a.State != alertd.Resolved { // those are forgotten with the next entry that comes late enough
-			w.t.Errorf("left over: %v", a.LogValue())
-		}
 	}
 }
 

@@ -27,6 +27,9 @@ import (
 //	sleep 2m                   time passes; what falls due in between happens
 //	at 2026-03-27T09:00:00Z    as sleep, until then
 //	answer [DESTINATION] OUTCOME   the senders answer all that is on its way, or what is for one destination
+//	post [ends=5m] [label=value…]  somebody else's alert is posted; with ends=0s it is over
+//	silence ID DURATION label=value…   makes or changes a silence
+//	unsilence ID               ends it
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
 //
@@ -108,6 +111,35 @@ func (s *story) run(d *datadriven.TestData) {
 		s.due(at.UTC())
 	case "answer":
 		s.answer(args)
+	case "post":
+		ls := pairs(args)
+		p := alertd.Posted{StartsAt: s.now}
+		if ends, ok := ls["ends"]; ok {
+			d, err := time.ParseDuration(ends)
+			s.check(err)
+			p.EndsAt = s.now.Add(d)
+			delete(ls, "ends")
+		}
+		p.Labels = labels.FromMap(ls)
+		s.step(engine.AlertsPosted{Alerts: []alertd.Posted{p}, ResolveTimeout: 5 * time.Minute})
+		s.due(s.now)
+	case "silence":
+		d, err := time.ParseDuration(args[1])
+		s.check(err)
+		want := alertd.Silence{StartsAt: s.now, EndsAt: s.now.Add(d), CreatedBy: "me", Comment: "maintenance"}
+		for _, m := range args[2:] {
+			k, v, _ := strings.Cut(m, "=")
+			want.Matchers = append(want.Matchers, alertd.Matcher{Name: k, Value: v, IsEqual: true})
+		}
+		in, _, err := s.m.PlanSilence(s.now, want, args[0])
+		s.check(err)
+		s.step(in)
+		s.due(s.now)
+	case "unsilence":
+		in, err := s.m.PlanExpiry(s.now, args[0])
+		s.check(err)
+		s.step(in)
+		s.due(s.now)
 	case "restart":
 		s.restart()
 	case "queue":
@@ -292,6 +324,8 @@ func (s *story) tell(e alertd.Entry) {
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
 		}
+	case e.Silence != nil:
+		say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
 	case e.Attempted != nil:
 		next := ""
 		if !e.Attempted.Next.IsZero() {

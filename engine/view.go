@@ -2,9 +2,13 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"time"
 
 	"alertd"
+	"alertd/grouping"
+	"alertd/router"
 )
 
 // Alerts returns copies of all alerts that are not inactive, those resolved lately included: by state (firing
@@ -14,7 +18,7 @@ func (m *Machine) Alerts() []alertd.Alert {
 	for _, a := range m.alerts.byPrint {
 		out = append(out, *a)
 	}
-	rank := map[alertd.State]int{alertd.Firing: 0, alertd.Recovering: 0, alertd.Pending: 1, alertd.Resolved: 2}
+	rank := map[alertd.State]int{alertd.Pending: 1, alertd.Resolved: 2} // whatever counts as firing: 0
 	slices.SortFunc(out, func(a, b alertd.Alert) int {
 		return cmp.Or(cmp.Compare(rank[a.State], rank[b.State]), cmp.Compare(a.Severity().Rank(), b.Severity().Rank()),
 			a.ActiveAt.Compare(b.ActiveAt), cmp.Compare(a.Fingerprint, b.Fingerprint))
@@ -44,6 +48,66 @@ func (m *Machine) Held() []alertd.Held {
 	slices.SortFunc(out, func(a, b alertd.Held) int {
 		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Group, b.Group), cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint))
 	})
+	return out
+}
+
+// Standing returns the alerts that fire at now, and for each who hears of it and what hides it, by fingerprint.
+func (m *Machine) Standing(now time.Time) []alertd.Standing {
+	m.now = now.Round(0).UTC()
+	var out []alertd.Standing
+	for _, a := range m.alerts.sorted() {
+		if a.State.Active() {
+			st, _ := m.standing(a)
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []router.Decision) {
+	st := alertd.Standing{Alert: *a, SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
+	if by, is := m.inhibitor(a.Fingerprint); is {
+		st.InhibitedBy = []alertd.Fingerprint{by}
+	}
+	decisions := m.policy.Route.Decide(a.Labels)
+	for _, d := range decisions {
+		st.Receivers = append(st.Receivers, d.Receiver)
+		gr := &grouping.Group{Joined: alertd.Joined{
+			Group: d.GroupKey, Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
+		}}
+		if gt, closed := m.gate(gr, m.now); closed {
+			st.MutedBy = append(st.MutedBy, gt.by)
+		}
+	}
+	slices.Sort(st.Receivers)
+	st.Receivers = slices.Compact(st.Receivers)
+	slices.Sort(st.MutedBy)
+	st.MutedBy = slices.Compact(st.MutedBy)
+	return st, decisions
+}
+
+// GroupViews returns the alerts that fire at now, as the routing of now groups them, in the order of the groups' keys.
+func (m *Machine) GroupViews(now time.Time) []alertd.GroupView {
+	m.now = now.Round(0).UTC()
+	groups := map[alertd.GroupKey]*alertd.GroupView{}
+	for _, a := range m.alerts.sorted() {
+		if !a.State.Active() {
+			continue
+		}
+		st, decisions := m.standing(a)
+		for _, d := range decisions {
+			g := groups[d.GroupKey]
+			if g == nil {
+				g = &alertd.GroupView{Key: d.GroupKey, Labels: d.GroupLabels, Receiver: d.Receiver}
+				groups[d.GroupKey] = g
+			}
+			g.Alerts = append(g.Alerts, st)
+		}
+	}
+	out := make([]alertd.GroupView, 0, len(groups))
+	for _, key := range slices.Sorted(maps.Keys(groups)) {
+		out = append(out, *groups[key])
+	}
 	return out
 }
 
