@@ -142,7 +142,7 @@ func (x *expander) expand(text string) string {
 	query := func(_ context.Context, text string, at time.Time) (promql.Vector, error) {
 		return x.e.query(view{window: x.e.window}, text, at.UnixMilli())
 	}
-	out, err := template.NewTemplateExpander(context.Background(), definitions+text, "__alert_"+x.r.meta.Name,
+	out, err := template.NewTemplateExpander(context.Background(), x.r.definitions()+text, "__alert_"+x.r.meta.Name,
 		x.data, model.TimeFromUnixNano(x.at.UnixNano()), query, x.e.external, nil).Expand()
 	if err != nil {
 		x.e.counts.TemplateErrors++

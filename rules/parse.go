@@ -301,7 +301,7 @@ func (p *fileParser) expression(r *rule, f map[string]field) {
 		}
 		if at >= 0 {
 			line, column := p.locate(e.value, at)
-			p.failAt(line, column, "expr: @ with a fixed time", "use offset, or @ end(): the window moves on and cannot hold a fixed instant")
+			p.failAt(line, column, "expr: @ with a fixed time", "use offset, or @ end(): a fixed instant would have to be kept, and read again after each restart, for as long as the rule lives")
 		}
 		return nil
 	})
@@ -374,8 +374,13 @@ func keyLabels(p Partition, r *rule) Partition {
 }
 
 // definitions are the variables that Prometheus gives to templates, and $message for occurrences.
-const definitions = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}" +
-	"{{$message := .Labels.message}}"
+func (r *rule) definitions() string {
+	const all = "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+	if r.meta.Occurrence {
+		return all + "{{$message := .Labels.message}}"
+	}
+	return all
+}
 
 // templates checks that the texts of a rule can be expanded, as far as that can be known beforehand.
 func (p *fileParser) templates(r *rule) {
@@ -385,7 +390,7 @@ func (p *fileParser) templates(r *rule) {
 				continue
 			}
 			data := template.AlertTemplateData(map[string]string{}, map[string]string{}, "", promql.Sample{})
-			err := template.NewTemplateExpander(context.Background(), definitions+t.value, "t", data, 0, nil, nil, nil).ParseTest()
+			err := template.NewTemplateExpander(context.Background(), r.definitions()+t.value, "t", data, 0, nil, nil, nil).ParseTest()
 			if err == nil {
 				continue
 			}
