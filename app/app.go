@@ -63,6 +63,7 @@ type App struct {
 	poller      *healthpoll.Poller
 
 	queries  chan func(*leader)
+	commands chan command
 	reloads  chan *policy
 	answers  chan alertd.Attempt
 	reloadMu sync.Mutex // one reload at a time
@@ -87,7 +88,7 @@ type cleanup struct {
 // If it fails, what it had opened is closed again.
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{
-		o: o, log: o.Log, node: o.Node, queries: make(chan func(*leader)), reloads: make(chan *policy),
+		o: o, log: o.Log, node: o.Node, queries: make(chan func(*leader)), commands: make(chan command), reloads: make(chan *policy),
 		answers: make(chan alertd.Attempt, 64), startedAt: clock(),
 	}
 	if a.log == nil {
@@ -333,7 +334,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	}
 	now := clock()
 	l.lastEvent, l.arrivedAt, l.selfDue, l.committedAt = now, now, now, now
-	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external}, now)
+	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external, Now: time.Now}, now)
 	// The first commit of an epoch fences whoever led before.
 	l.entries = l.machine.Step(now, engineInput(p))
 	if err := l.remember(ctx, now, l.checkpoint); err != nil {

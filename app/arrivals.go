@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -110,9 +109,4 @@ func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.M
 		}
 	}
 	return out
-}
-
-// own are alertd's samples about itself, as of now.
-func (l *leader) own(now time.Time) []alertd.Sample {
-	return []alertd.Sample{{Labels: lastReceived, T: now.UnixMilli(), V: float64(l.lastEvent.UnixMilli()) / 1000}}
 }

@@ -23,8 +23,6 @@ const (
 	checkpointEvery = 5 * time.Second
 	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little.
 	snapshotEvery = 2_000
-	// selfEvery is how often alertd's own samples go into the window.
-	selfEvery = 15 * time.Second
 	// settle is how often dirty keys are looked at while a backlog is read.
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
@@ -42,6 +40,7 @@ type leader struct {
 
 	arrivals chan []arrival
 	answers  chan alertd.Attempt
+	obeyed   []chan error // commands of this turn, to be acknowledged
 
 	// Where the reader of events starts; these do not change afterwards.
 	met     uint64 // the checkpoint
@@ -126,17 +125,46 @@ func (l *leader) run(ctx context.Context) error {
 			inputs = append(inputs, engine.Answered{Attempt: a})
 		case p := <-l.reloads:
 			inputs = append(inputs, l.adopt(p))
+		case c := <-l.commands:
+			inputs = l.obey(c, inputs)
 		case q := <-l.queries:
 			q(l)
 			continue
 		case <-timer.C:
 		}
 		inputs = l.waiting(inputs)
-		if err := l.turn(ctx, inputs); err != nil {
+		err := l.turn(ctx, inputs)
+		l.acknowledge(err)
+		if err != nil {
 			return err
 		}
 		timer.Reset(time.Until(l.next()))
 	}
+}
+
+// command is something that somebody wants done and waits for.
+type command struct {
+	plan func(*leader) (engine.Input, error) // reads the state, changes nothing
+	done chan error                          // one answer; there is room for it
+}
+
+// obey makes an input of a command, or refuses it.
+func (l *leader) obey(c command, inputs []engine.Input) []engine.Input {
+	in, err := c.plan(l)
+	if err != nil || in == nil {
+		c.done <- err
+		return inputs
+	}
+	l.obeyed = append(l.obeyed, c.done)
+	return append(inputs, in)
+}
+
+// acknowledge answers the commands of a turn: what they asked for is in the journal now, or it is not.
+func (l *leader) acknowledge(err error) {
+	for _, done := range l.obeyed {
+		done <- err
+	}
+	l.obeyed = l.obeyed[:0]
 }
 
 // waiting takes what else is there already: answers first, since a page may follow from them.
@@ -145,6 +173,9 @@ func (l *leader) waiting(inputs []engine.Input) []engine.Input {
 		select {
 		case a := <-l.answers:
 			inputs = append(inputs, engine.Answered{Attempt: a})
+			continue
+		case c := <-l.commands:
+			inputs = l.obey(c, inputs)
 			continue
 		default:
 		}
@@ -189,8 +220,8 @@ func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
 func (l *leader) turn(ctx context.Context, inputs []engine.Input) error {
 	now := clock()
 	if !now.Before(l.selfDue) {
-		l.selfDue = now.Add(selfEvery)
-		l.evaluator.Append(now, 0, l.own(now))
+		l.selfDue = now.Add(rules.SelfEvery)
+		l.evaluator.Append(now, 0, rules.Self(now, l.lastEvent))
 	}
 	for _, v := range l.evaluate(now) {
 		if v.Err != "" {

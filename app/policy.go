@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"alertd"
@@ -28,6 +27,8 @@ type policy struct {
 	senders  map[string]notifier.Sender
 	health   []healthpoll.Target
 	runbooks *runbooks.Index
+
+	resolveTimeout time.Duration // of posted alerts that name no end
 }
 
 // ErrFiles says that the rule, routing or health files cannot be used. What is wrong with them comes with it.
@@ -50,15 +51,11 @@ func (a *App) loadPolicy() (*policy, error) {
 	if err != nil && a.o.Config.Traces.URLTemplate != "" {
 		return nil, fmt.Errorf("traces.url_template: %w", err)
 	}
-	p := &policy{rules: loaded.Rules, health: loaded.Health, runbooks: books}
-	p.engine = &engine.Policy{
-		Version: loaded.Version, Route: loaded.Routing.Root, Inhibitions: loaded.Routing.Inhibitions,
-		Intervals: loaded.Routing.Intervals, Calendars: loaded.Routing.Calendars, Rules: map[string]bool{},
-		Enrich: func(al *alertd.Alert) { enrich(al, books, link, a.external) },
+	p := &policy{
+		rules: loaded.Rules, health: loaded.Health, runbooks: books, resolveTimeout: loaded.Routing.ResolveTimeout,
 	}
-	for _, r := range loaded.Rules.Rules() {
-		p.engine.Rules[r.ID] = true
-	}
+	p.engine = loaded.Engine()
+	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }
 	return p, a.addSenders(p, loaded.Routing.Receivers)
 }
 
@@ -80,11 +77,8 @@ func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
 	con := console.New(a.o.Console, console.IsTerminal(a.o.Console))
 	p.senders[engine.Fallback+"/console/0"] = con
 	for _, r := range receivers {
-		er := engine.Receiver{Name: r.Name}
-		add := func(kind string, i int, s notifier.Sender, sendResolved bool) {
-			name := kind + "/" + strconv.Itoa(i)
-			er.Integrations = append(er.Integrations, engine.Integration{Name: name, SendResolved: sendResolved})
-			p.senders[r.Name+"/"+name] = s
+		add := func(kind string, i int, s notifier.Sender) {
+			p.senders[r.Name+"/"+config.Integration(kind, i)] = s
 		}
 		for i, c := range r.Slack {
 			s, err := slack.New(slack.Config{
@@ -94,19 +88,18 @@ func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
 			if err != nil {
 				return fmt.Errorf("receiver %q, slack_configs[%d]: %w", r.Name, i, err)
 			}
-			add("slack", i, notifier.Break(notifier.Limit(s, 1, 3)), c.SendResolved)
+			add(config.KindSlack, i, notifier.Break(notifier.Limit(s, 1, 3)))
 		}
 		for i, c := range r.Webhook {
 			s, err := a.webhook(c)
 			if err != nil {
 				return fmt.Errorf("receiver %q, webhook_configs[%d]: %w", r.Name, i, err)
 			}
-			add("webhook", i, s, c.SendResolved)
+			add(config.KindWebhook, i, s)
 		}
 		if r.Console {
-			add("console", 0, con, true)
+			add(config.KindConsole, 0, con)
 		}
-		p.engine.Receivers = append(p.engine.Receivers, er)
 	}
 	return nil
 }

@@ -1,0 +1,99 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+
+	"alertd"
+	"alertd/engine"
+)
+
+// do lets the loop follow a command and waits until what follows from it is in the journal. The error is the plan's, or
+// says that nothing was remembered.
+func (a *App) do(ctx context.Context, plan func(*leader) (engine.Input, error)) error {
+	if !a.leading.Load() {
+		return errStandby
+	}
+	c := command{plan: plan, done: make(chan error, 1)}
+	select {
+	case a.commands <- c:
+	case <-ctx.Done():
+		return fmt.Errorf("the loop does not answer: %w", context.Cause(ctx))
+	}
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the loop does not answer: %w", context.Cause(ctx))
+	}
+}
+
+// Post takes alerts that somebody else has judged, as Prometheus posts them to an Alertmanager. When it returns nil, they
+// are remembered.
+func (a *App) Post(ctx context.Context, alerts []alertd.Posted) error {
+	return a.do(ctx, func(*leader) (engine.Input, error) {
+		return engine.AlertsPosted{Alerts: alerts, ResolveTimeout: a.current.Load().resolveTimeout}, nil
+	})
+}
+
+// Standing returns the alerts that fire, and what hides them.
+func (a *App) Standing(ctx context.Context) (out []alertd.Standing, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Standing(clock()) })
+	return out, err
+}
+
+// Groups returns the alerts that fire as the routing groups them.
+func (a *App) Groups(ctx context.Context) (out []alertd.GroupView, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.GroupViews(clock()) })
+	return out, err
+}
+
+// Silences returns all silences, those that are over and still kept included.
+func (a *App) Silences(ctx context.Context) (out []alertd.Silence, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Silences() })
+	return out, err
+}
+
+// SetSilence makes a silence, or changes one, and returns the ID that it is known by from then on.
+func (a *App) SetSilence(ctx context.Context, s alertd.Silence) (id string, err error) {
+	err = a.do(ctx, func(l *leader) (engine.Input, error) {
+		in, known, err := l.machine.PlanSilence(clock(), s, newUUID())
+		if err != nil {
+			return nil, err
+		}
+		id = known
+		return in, nil
+	})
+	return id, err
+}
+
+// ExpireSilence ends a silence now.
+func (a *App) ExpireSilence(ctx context.Context, id string) error {
+	return a.do(ctx, func(l *leader) (engine.Input, error) {
+		in, err := l.machine.PlanExpiry(clock(), id)
+		if err != nil || len(in.Silences) == 0 {
+			return nil, err
+		}
+		return in, nil
+	})
+}
+
+// Receivers are the names of the receivers, sorted.
+func (a *App) Receivers(context.Context) []string {
+	var names []string
+	for _, r := range a.current.Load().engine.Receivers {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// newUUID is a random UUID, version 4 (RFC 9562): what tools expect a silence's ID to be.
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails, see crypto/rand
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

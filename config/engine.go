@@ -1,0 +1,45 @@
+package config
+
+import (
+	"strconv"
+
+	"alertd/engine"
+)
+
+// Engine is what the engine decides by. Enrich is left to the caller.
+func (p *Policy) Engine() *engine.Policy {
+	out := &engine.Policy{
+		Version: p.Version, Route: p.Routing.Root, Inhibitions: p.Routing.Inhibitions,
+		Intervals: p.Routing.Intervals, Calendars: p.Routing.Calendars, Rules: map[string]bool{},
+	}
+	for _, r := range p.Rules.Rules() {
+		out.Rules[r.ID] = true
+	}
+	for _, r := range p.Routing.Receivers {
+		out.Receivers = append(out.Receivers, engine.Receiver{Name: r.Name, Integrations: r.integrations()})
+	}
+	return out
+}
+
+// The kinds of destinations, as [Integration] wants them.
+const (
+	KindSlack   = "slack"
+	KindWebhook = "webhook"
+	KindConsole = "console"
+)
+
+// Integration names the i-th destination of its kind in a receiver: "slack/0".
+func Integration(kind string, i int) string { return kind + "/" + strconv.Itoa(i) }
+
+func (r Receiver) integrations() (out []engine.Integration) {
+	for i, c := range r.Slack {
+		out = append(out, engine.Integration{Name: Integration(KindSlack, i), SendResolved: c.SendResolved})
+	}
+	for i, c := range r.Webhook {
+		out = append(out, engine.Integration{Name: Integration(KindWebhook, i), SendResolved: c.SendResolved})
+	}
+	if r.Console {
+		out = append(out, engine.Integration{Name: Integration(KindConsole, 0), SendResolved: true})
+	}
+	return out
+}
