@@ -5,15 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"alertd"
 )
-
-// lastReceived is the series that tells the rules when the newest event arrived: the shipped rule NoEventsArriving
-// reads it.
-var lastReceived = labels.FromStrings(alertd.LabelMetric, "alertd_events_last_received_timestamp_seconds",
-	alertd.LabelService, "alertd")
 
 // state is how a part of the daemon fares, as the last operation on it saw.
 type state struct {
