@@ -26,6 +26,7 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the daemon until it is told to end; SIGHUP makes it read its files again."`
 	Check   checkCmd   `cmd:"" help:"Check rule, routing and health files; every problem with its place."`
+	Test    testCmd    `cmd:"" help:"Run unit tests of rules, in promtool's format, and of who is told."`
 	Demo    demoCmd    `cmd:"" help:"Run the daemon with a synthetic shop of five services, one of which breaks."`
 	Publish publishCmd `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
 	Alerts  alertsCmd  `cmd:"" help:"Show the alerts that are active now."`
