@@ -231,6 +231,10 @@ func (e *Evaluator) addGroup(g *group, now time.Time) {
 			rr.indexes = append(rr.indexes, x)
 			rr.shortest = min(rr.shortest, u.lookBack(e.opts.LookbackDelta).Milliseconds())
 		}
+		for _, u := range r.queries {
+			x := e.window.index(u)
+			x.quoted = append(x.quoted, quotation{u, run})
+		}
 		run.rules = append(run.rules, rr)
 		e.rules = append(e.rules, rr)
 	}
@@ -288,13 +292,18 @@ func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
 // kept anyway.
 func (e *Evaluator) keep(s *series) int64 {
 	var back, lag time.Duration
+	read := func(u use, g *groupRun) {
+		if u.back > 0 {
+			back = max(back, u.lookBack(e.opts.LookbackDelta))
+		}
+		lag = max(lag, g.interval+g.queryOffset)
+	}
 	for _, x := range s.indexes {
 		for _, u := range x.users {
-			use := u.rule.uses[u.use]
-			if use.back > 0 {
-				back = max(back, use.lookBack(e.opts.LookbackDelta))
-			}
-			lag = max(lag, u.rule.group.interval+u.rule.group.queryOffset)
+			read(u.rule.uses[u.use], u.rule.group)
+		}
+		for _, q := range x.quoted {
+			read(q.use, q.group)
 		}
 	}
 	return (back + max(lag, time.Minute)).Milliseconds()

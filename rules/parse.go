@@ -389,6 +389,7 @@ func (p *fileParser) templates(r *rule) {
 			if !strings.Contains(t.value, "{{") {
 				continue
 			}
+			r.queries = append(r.queries, queriesOf(t.value)...)
 			data := template.AlertTemplateData(map[string]string{}, map[string]string{}, "", promql.Sample{})
 			err := template.NewTemplateExpander(context.Background(), r.definitions()+t.value, "t", data, 0, nil, nil, nil).ParseTest()
 			if err == nil {

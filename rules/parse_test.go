@@ -107,7 +107,7 @@ func TestParseOneNameTwice(t *testing.T) {
 // The shipped rules are read, and none of them needs all series at once except the one about alertd itself.
 func TestShippedRulesAreKeyed(t *testing.T) {
 	var files []File
-	for _, name := range []string{"critical.yaml", "warning.yaml", "info.yaml", "self.yaml"} {
+	for _, name := range []string{"critical.yaml", "warning.yaml", "info.yaml", "events.yaml", "self.yaml"} {
 		src, err := fs.ReadFile(Shipped(), name)
 		if err != nil {
 			t.Fatal(err)

@@ -42,6 +42,7 @@ type rule struct {
 	text        string      // expr as PromQL writes it
 	partition   Partition
 	selectors   []use
+	queries     []use    // selectors of what its templates ask
 	metrics     []string // what wakes the rule: metric names, or the whole selector where it names none
 	labels      []pair
 	annotations []pair
@@ -69,10 +70,12 @@ func (u use) lookBack(delta time.Duration) time.Duration {
 	return u.back
 }
 
-// lookBack is the longest look-back of the rule's selectors.
+// lookBack is the longest look-back of the rule's selectors, those in templates included.
 func (r *rule) lookBack(delta time.Duration) (d time.Duration) {
-	for _, u := range r.selectors {
-		d = max(d, u.lookBack(delta))
+	for _, list := range [2][]use{r.selectors, r.queries} {
+		for _, u := range list {
+			d = max(d, u.lookBack(delta))
+		}
 	}
 	return d
 }

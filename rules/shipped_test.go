@@ -3,6 +3,9 @@ package rules_test
 import (
 	"fmt"
 	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +20,7 @@ import (
 func shipped(t *testing.T) *rules.Set {
 	t.Helper()
 	var files []rules.File
-	for _, name := range []string{"critical.yaml", "warning.yaml", "info.yaml", "self.yaml"} {
+	for _, name := range []string{"critical.yaml", "warning.yaml", "info.yaml", "events.yaml", "self.yaml"} {
 		data, err := fs.ReadFile(rules.Shipped(), name)
 		if err != nil {
 			t.Fatal(err)
@@ -339,5 +342,27 @@ func TestShippedAreTwelve(t *testing.T) {
 	}
 	if len(names) != 12 {
 		t.Errorf("%d rules: %v", len(names), names)
+	}
+}
+
+// TestShippedAreForPrometheus: promtool takes every shipped rule file, save that of alertd's own extension.
+func TestShippedAreForPrometheus(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("no promtool here; Debian's package prometheus brings it")
+	}
+	for _, name := range []string{"critical.yaml", "warning.yaml", "info.yaml", "self.yaml", "events.yaml"} {
+		data, err := fs.ReadFile(rules.Shipped(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", file).CombinedOutput()
+		if refused := err != nil; refused != (name == "events.yaml") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
 }

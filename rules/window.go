@@ -29,12 +29,19 @@ type index struct {
 	series   []*series
 	unsorted bool
 	users    []user
+	quoted   []quotation
 }
 
 // user is a place where a rule has the selector.
 type user struct {
 	rule *ruleRun
 	use  int
+}
+
+// quotation is a place where a template of a rule has the selector.
+type quotation struct {
+	use   use
+	group *groupRun
 }
 
 func newWindow() *window {
