@@ -8,6 +8,7 @@ import (
 
 	"alertd"
 	"alertd/history"
+	"alertd/rules"
 )
 
 // State is what alertd believes now. The values are copies that nobody changes any more.
@@ -50,7 +51,8 @@ type Options struct {
 	Ready       HealthFunc                                                        // nil: always healthy
 	Status      func(ctx context.Context) Status                                  // Version, ExternalURL and HistorySeq are filled in
 	DeadLetters func(ctx context.Context, limit int) ([]alertd.DeadLetter, error) // newest first
-	Rules       func(ctx context.Context) (any, error)                            // what /api/v1/rules shows as data
+	Rules       func(ctx context.Context) ([]rules.GroupStatus, error)            // in file order
+	Series      Series                                                            // for /api/v1/query and its kin
 	Reload      func(ctx context.Context) error                                   // its error is shown to whoever asked
 
 	Metrics   http.Handler // GET /metrics
@@ -71,7 +73,7 @@ func New(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &api{o}
+	a := &api{o, newQueries(o.Series, o.Now)}
 
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
@@ -88,6 +90,18 @@ func New(o Options) http.Handler {
 		"GET /api/v1/rules":         a.rules,
 		"GET /api/v1/status":        a.status,
 		"/api/":                     a.unknown,
+
+		"GET /api/v1/query":               a.queries.instant,
+		"POST /api/v1/query":              a.queries.instant,
+		"GET /api/v1/query_range":         a.queries.overRange,
+		"POST /api/v1/query_range":        a.queries.overRange,
+		"GET /api/v1/series":              a.queries.list,
+		"POST /api/v1/series":             a.queries.list,
+		"GET /api/v1/labels":              a.queries.labelNames,
+		"POST /api/v1/labels":             a.queries.labelNames,
+		"GET /api/v1/label/{name}/values": a.queries.labelValues,
+		"GET /api/v1/metadata":            a.queries.metadata,
+		"GET /api/v1/status/buildinfo":    a.buildInfo,
 	} {
 		mux.Handle(pattern, a.wrap(h))
 	}
@@ -109,7 +123,10 @@ func New(o Options) http.Handler {
 	return secured(crossOrigin.Handler(mux))
 }
 
-type api struct{ o Options }
+type api struct {
+	o       Options
+	queries *queries
+}
 
 // secured sets the headers that every answer has. The dashboard replaces the policy by its own.
 func secured(next http.Handler) http.Handler {

@@ -21,6 +21,7 @@ import (
 
 	"alertd"
 	"alertd/history"
+	"alertd/rules"
 )
 
 var epoch = time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC)
@@ -85,7 +86,7 @@ func options(t testing.TB) Options {
 		DeadLetters: func(_ context.Context, limit int) ([]alertd.DeadLetter, error) {
 			return []alertd.DeadLetter{{Seq: 3, Subject: "alertd.metrics.x", Reason: "line 1, column 2: …"}}[:min(limit, 1)], nil
 		},
-		Rules:     func(context.Context) (any, error) { return map[string]any{"groups": []string{}}, nil },
+		Rules:     func(context.Context) ([]rules.GroupStatus, error) { return nil, nil },
 		Reload:    func(context.Context) error { return nil },
 		Dashboard: page("dashboard"), Metrics: page("metrics"), Runbooks: page("runbook "),
 		Version: "1.2.3", ExternalURL: "http://127.0.0.1:9093", Now: func() time.Time { return epoch.Add(time.Hour) },

@@ -136,20 +136,6 @@ func (a *api) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	return success(w, map[string]any{"dead_letters": nonNil(letters)})
 }
 
-func (a *api) rules(w http.ResponseWriter, r *http.Request) error {
-	if _, err := parameters(r); err != nil {
-		return err
-	}
-	if a.o.Rules == nil {
-		return unavailable("rules cannot be listed here; look at the files in --rules")
-	}
-	rules, err := a.o.Rules(r.Context())
-	if err != nil {
-		return err
-	}
-	return success(w, rules)
-}
-
 func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parameters(r); err != nil {
 		return err
@@ -187,11 +173,12 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 func (a *api) unknown(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: everything under /api/v1 is read-only"}
+		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: everything under /api/v1 is read-only; queries, series and labels may be asked for with POST"}
 	}
 	return &Error{
 		http.StatusNotFound, "not_found",
-		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/rules and /api/v1/status",
+		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters and " +
+			"/api/v1/status, and of Prometheus's API rules, query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo",
 	}
 }
 

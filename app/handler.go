@@ -14,6 +14,7 @@ import (
 func (a *App) handler() http.Handler {
 	return api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
+		Rules: a.ruleStatus, Series: series{a},
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
 		Dashboard: web.New(web.Options{
 			State: a, History: a.history, Ready: a.readiness, Zone: a.zone, Version: a.o.Version, Log: a.log,
