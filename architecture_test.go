@@ -27,7 +27,7 @@ var level = map[string]int{
 	"alertd/healthpoll": 3,
 
 	// These stand on their neighbours of level 3, and nothing of level 3 stands on them.
-	"alertd/config": 4, "alertd/api": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,
+	"alertd/config": 4, "alertd/api": 4, "alertd/amapi": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,
 	"alertd/notifier/console": 4, "alertd/notifier/slacktest": 4, "alertd/notifier/sendertest": 4,
 
 	"alertd/app": 5, "alertd/rehearse": 5,
@@ -49,6 +49,7 @@ var forbidden = map[string][]string{
 	"alertd/engine":   {"context", "encoding/gob", "math/rand", "math/rand/v2", "sync"},
 	"alertd/notifier": {"alertd/engine", "alertd/journal", "alertd/history"},
 	"alertd/api":      {"alertd/engine", "alertd/natsbus", "alertd/journal"},
+	"alertd/amapi":    {"alertd/engine", "alertd/natsbus", "alertd/journal", "alertd/history", "alertd/rules"},
 	"alertd/config":   {"alertd/notifier", "alertd/natsbus", "alertd/journal", "alertd/history"},
 	"alertd/natsbus":  {"alertd/rules", "alertd/grouping"},
 	"alertd/ingest":   {"alertd/router", "alertd/rules"},

@@ -8,4 +8,6 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInvalid says that what was asked for makes no sense, whoever asks.
 	ErrInvalid = errors.New("not valid")
+	// ErrStandby says that this node could answer if it led.
+	ErrStandby = errors.New("standing by: another node leads")
 )

@@ -17,6 +17,8 @@ type Silence struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 	CreatedBy string    `json:"createdBy"`
 	Comment   string    `json:"comment"`
+
+	Annotations Labels `json:"annotations,omitzero"` // what clients want to remember with it
 }
 
 // Matcher compares one label: = != =~ !~. A label that is missing is "". Regular expressions are anchored.
