@@ -94,7 +94,7 @@ func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff 
 		return stored
 	case t == s.newest:
 		return duplicate
-	case t < cutoff:
+	case t < cutoff && s.newer(t, cutoff):
 		return tooOld
 	case h != nil:
 		return s.insertHistogram(t, h)
@@ -109,6 +109,15 @@ func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff 
 	}
 	s.head = slices.Insert(s.head, i, promql.FPoint{T: t, F: v})
 	return stored
+}
+
+// newer reports whether there is a sample after t, up to and including to.
+func (s *series) newer(t, to int64) bool {
+	if p, ok := s.at(to); ok && p.T > t {
+		return true
+	}
+	i := sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T > t })
+	return i < len(s.hists) && s.hists[i].T <= to
 }
 
 func (s *series) empty() bool { return len(s.head) == 0 && len(s.hists) == 0 }
