@@ -56,6 +56,7 @@ type Options struct {
 	Reload      func(ctx context.Context) error                                   // its error is shown to whoever asked
 
 	Metrics   http.Handler // GET /metrics
+	V2        http.Handler // everything below /api/v2/, see package amapi
 	Runbooks  http.Handler // GET /runbooks/ and /runbooks/{name}
 	Dashboard http.Handler // GET /
 
@@ -108,6 +109,7 @@ func New(o Options) http.Handler {
 	for pattern, h := range map[string]http.Handler{
 		"GET /{$}":             o.Dashboard,
 		"GET /metrics":         o.Metrics,
+		"/api/v2/":             o.V2,
 		"GET /runbooks/{$}":    o.Runbooks,
 		"GET /runbooks/{name}": o.Runbooks,
 	} {

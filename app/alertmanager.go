@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"alertd"
+	"alertd/amapi"
 	"alertd/engine"
 )
 
@@ -88,6 +89,14 @@ func (a *App) Receivers(context.Context) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// RoutingYAML is the routing in force as people may see it.
+func (a *App) RoutingYAML(context.Context) string { return a.current.Load().routingYAML }
+
+// Peers are the nodes that work together: this one.
+func (a *App) Peers(context.Context) []amapi.Peer {
+	return []amapi.Peer{{Name: a.node, Address: a.listener.Addr().String()}}
 }
 
 // newUUID is a random UUID, version 4 (RFC 9562): what tools expect a silence's ID to be.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"alertd/amapi"
 	"alertd/api"
 	"alertd/runbooks"
 	"alertd/web"
@@ -19,6 +20,7 @@ func (a *App) handler() http.Handler {
 		Dashboard: web.New(web.Options{
 			State: a, History: a.history, Ready: a.readiness, Zone: a.zone, Version: a.o.Version, Log: a.log,
 		}),
+		V2:       amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),
 		Runbooks: web.Runbooks(func() *runbooks.Index { return a.current.Load().runbooks }, a.log),
 	})
 }

@@ -29,6 +29,7 @@ type policy struct {
 	runbooks *runbooks.Index
 
 	resolveTimeout time.Duration // of posted alerts that name no end
+	routingYAML    string        // as people may see it
 }
 
 // ErrFiles says that the rule, routing or health files cannot be used. What is wrong with them comes with it.
@@ -53,6 +54,7 @@ func (a *App) loadPolicy() (*policy, error) {
 	}
 	p := &policy{
 		rules: loaded.Rules, health: loaded.Health, runbooks: books, resolveTimeout: loaded.Routing.ResolveTimeout,
+		routingYAML: config.MaskedRouting(a.o.Rules),
 	}
 	p.engine = loaded.Engine()
 	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }

@@ -3,7 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -11,7 +10,7 @@ import (
 	"alertd"
 )
 
-var errStandby = errors.New("standing by: another node leads")
+var errStandby = alertd.ErrStandby
 
 func errorSince(err error, since time.Time) error {
 	return fmt.Errorf("%w (since %s)", err, since.UTC().Format(time.RFC3339))
