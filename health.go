@@ -35,6 +35,10 @@ func (s HealthStatus) Worse(t HealthStatus) HealthStatus {
 	return Healthy
 }
 
+// HealthStands is how long a health event is believed that does not say so itself: services send one when something
+// changes, and the last word counts until another one comes or this time is over.
+const HealthStands = 15 * time.Minute
+
 // Health is the body of /health/ready, ours and that of the services that we poll, and, with Service set, a
 // health event on the wire.
 type Health struct {

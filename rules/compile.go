@@ -2,6 +2,7 @@ package rules
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -61,9 +62,10 @@ func (e element) unnamed() labels.Labels {
 	return withoutName(e.labels)
 }
 
-// compile gives the program for an expression, or nil if it has another shape. The uses are its selectors in order.
-func compile(expr parser.Expr, uses []use, delta time.Duration) *program {
-	c := compiler{uses: uses, delta: delta.Milliseconds()}
+// compile gives the program for an expression, or nil if it has another shape. The uses are its selectors in order,
+// beginning with number first.
+func compile(expr parser.Expr, uses []use, first int, delta time.Duration) *program {
+	c := compiler{uses: uses, next: first, delta: delta.Milliseconds()}
 	root := c.vector(clone(expr))
 	if root == nil || c.next != len(uses) {
 		return nil
@@ -107,7 +109,8 @@ func (c *compiler) vector(expr parser.Expr) node {
 		return c.vector(e.Expr)
 	case *parser.VectorSelector:
 		if i, ok := c.takes(e); ok {
-			return &instantNode{use: i, offset: e.Offset.Milliseconds(), delta: c.delta}
+			delta := cmp.Or(c.uses[i].delta.Milliseconds(), c.delta)
+			return &instantNode{use: i, offset: e.Offset.Milliseconds(), delta: delta}
 		}
 	case *parser.Call:
 		return c.call(e)
@@ -294,7 +297,7 @@ func (n *instantNode) run(c call) ([]element, bool) {
 		if s.typed || len(s.hists) > 0 {
 			return nil, false
 		}
-		if p, ok := s.at(at); ok && p.T > at-n.delta && !value.IsStaleNaN(p.F) {
+		if p, ok := s.at(at); ok && p.T > at-s.believed(n.delta) && !value.IsStaleNaN(p.F) {
 			n.out = append(n.out, element{s.labels, s, p.F})
 		}
 	}

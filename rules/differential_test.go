@@ -294,13 +294,13 @@ func TestProgramsAtTheEdges(t *testing.T) {
 			for _, off := range []time.Duration{-time.Millisecond, 0, time.Millisecond} {
 				at := t0.Add(d + off).UnixMilli()
 				r.program = program
-				fast, err := e.query(view{e.window, r, nil}, text, at)
+				fast, err := e.query(view{window: e.window, rule: r}, text, at)
 				if err != nil {
 					t.Fatal(err)
 				}
 				fast = slices.Clone(fast)
 				r.program = nil
-				slow, err := e.query(view{e.window, r, nil}, r.text, at)
+				slow, err := e.query(view{window: e.window, rule: r}, r.text, at)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -59,6 +59,10 @@ type Evaluator struct {
 	rules  []*ruleRun
 
 	now       int64 // the latest now that was given, milliseconds
+	arrived   int64 // when an event came last, our time, milliseconds
+	patient   int64 // until then what is not there may still come, our time, milliseconds
+	behind    time.Duration
+	longest   int64 // time for which any sample wants to be believed, milliseconds
 	names     names // of the metrics that have arrived
 	highest   uint64
 	oldest    *key // dirty keys in order of the first event that they wait to see evaluated
@@ -90,6 +94,8 @@ type Stats struct {
 	TooOld         uint64 // samples refused: before the window of their series
 	Duplicates     uint64 // samples for an instant that their series has already
 	Unread         uint64 // samples that no rule reads
+	Late           uint64 // samples after their slot that made a key be evaluated again at slots, see lateness
+	TooLate        uint64 // samples after their slot that came too late for that: the slot stays as it was
 }
 
 // ruleRun is a rule at work.
@@ -101,6 +107,9 @@ type ruleRun struct {
 	keys     map[string]*key
 	events   bool // samples make its keys dirty
 	program  *program
+	recovery *program // of the recovery condition
+	delta    int64    // for how long the engine has to believe samples, milliseconds
+	hadKeys  bool
 	shortest int64 // look-back of the selector that looks back least, milliseconds
 	latest   int64 // newest instant that any key was evaluated at
 	epoch    uint64
@@ -111,6 +120,8 @@ type ruleRun struct {
 // groupRun is a group at work.
 type groupRun struct {
 	*group
+	evaluator *Evaluator
+
 	interval time.Duration
 	next     time.Time // slot
 	slot     int64     // latest evaluated slot, milliseconds
@@ -130,13 +141,16 @@ type key struct {
 	queue      queue
 	since, due int64 // nanoseconds, our time
 	newest     int64 // of the samples that made it dirty, milliseconds
+	lateFrom   int64 // the oldest of the samples that came after their slot, if any did
+	isLate     bool
 	seq        uint64
 	prev, next *key
 
 	ran   int64 // when it was last evaluated, nanoseconds, our time
 	at    int64 // the instant that it was last evaluated at, milliseconds
 	found []alertd.Finding
-	quiet uint64 // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
+	back  []recovery // results of the recovery condition, as found
+	quiet uint64     // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
 }
 
 type queue uint8
@@ -158,7 +172,7 @@ func NewEvaluator(set *Set, o Options, now time.Time) *Evaluator {
 	if o.Interval <= 0 {
 		o.Interval = time.Minute
 	}
-	e := &Evaluator{opts: o, set: &Set{}, window: newWindow(), nextSweep: now.Add(sweepEvery)}
+	e := &Evaluator{opts: o, set: &Set{}, window: newWindow(), nextSweep: now.Add(sweepEvery), arrived: never, patient: never}
 	e.external, _ = url.Parse(o.ExternalURL)
 	if e.external == nil {
 		e.external = &url.URL{}
@@ -213,7 +227,7 @@ func (e *Evaluator) SetRules(set *Set, now time.Time) {
 }
 
 func (e *Evaluator) addGroup(g *group, now time.Time) {
-	run := &groupRun{group: g, interval: cmp.Or(g.interval, e.opts.Interval), slot: never}
+	run := &groupRun{group: g, evaluator: e, interval: cmp.Or(g.interval, e.opts.Interval), slot: never}
 	run.next = run.slotBefore(now).Add(run.interval)
 	for _, r := range g.rules {
 		rr := &ruleRun{rule: r, group: run, keys: make(map[string]*key), latest: never, epoch: 1, shortest: math.MaxInt64}
@@ -222,13 +236,22 @@ func (e *Evaluator) addGroup(g *group, now time.Time) {
 			if _, ok := e.parser.exprs[r.text]; !ok {
 				e.parser.exprs[r.text] = r.expr
 			}
-			rr.uses, _ = uses(e.parser.exprs[r.text])
-			rr.program = compile(e.parser.exprs[r.text], rr.uses, e.opts.LookbackDelta)
+			if _, ok := e.parser.exprs[r.recoverText]; !ok && r.recover != nil {
+				e.parser.exprs[r.recoverText] = r.recover
+			}
+			main, back := e.parser.exprs[r.text], e.parser.exprs[r.recoverText]
+			rr.uses, _ = r.uses(main, back)
+			first, _ := uses(main)
+			rr.program = compile(main, rr.uses[:len(first)], 0, e.opts.LookbackDelta)
+			if r.recover != nil {
+				rr.recovery = compile(back, rr.uses, len(first), e.opts.LookbackDelta)
+			}
 		}
 		for i, u := range rr.uses {
 			x := e.window.index(u)
 			x.users = append(x.users, user{rr, i})
 			rr.indexes = append(rr.indexes, x)
+			rr.delta = max(rr.delta, rr.deltaOf(u))
 			rr.shortest = min(rr.shortest, u.lookBack(e.opts.LookbackDelta).Milliseconds())
 		}
 		for _, u := range r.queries {
@@ -273,7 +296,7 @@ func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
 			}
 			k.ran, k.at = o.ran, o.at
 			if same {
-				k.found, k.quiet = o.found, o.quiet
+				k.found, k.back, k.quiet = o.found, o.back, o.quiet
 			}
 			heirs[o] = k
 		}
@@ -296,7 +319,7 @@ func (e *Evaluator) keep(s *series) int64 {
 		if u.back > 0 {
 			back = max(back, u.lookBack(e.opts.LookbackDelta))
 		}
-		lag = max(lag, g.interval+g.queryOffset)
+		lag = max(lag, g.interval+g.queryOffset+g.lateness)
 	}
 	for _, x := range s.indexes {
 		for _, u := range x.users {
@@ -311,6 +334,7 @@ func (e *Evaluator) keep(s *series) int64 {
 
 // join makes a series a member of the key that it belongs to.
 func (r *ruleRun) join(s *series, use int) {
+	r.reads(s)
 	if r.meta == nil {
 		return // a recording rule is only ever evaluated whole
 	}
@@ -358,6 +382,7 @@ func (e *Evaluator) Warm(samples []alertd.Sample) {
 // seq is the message's sequence in the EVENTS stream, 0 for samples that the daemon makes itself.
 func (e *Evaluator) Append(now time.Time, seq uint64, samples []alertd.Sample) {
 	e.clock(now)
+	e.heard(seq)
 	e.highest = max(e.highest, seq)
 	nanos := now.UnixNano()
 	for i := range samples {
@@ -392,6 +417,15 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 		s.keep = e.keep(s)
 		e.window.add(s)
 	}
+	if valid := sample.ValidFor.Milliseconds(); valid != s.validFor && sample.T >= s.newest {
+		s.validFor = valid
+		e.longest = max(e.longest, valid)
+		for _, x := range s.indexes {
+			for _, u := range x.users {
+				u.rule.reads(s)
+			}
+		}
+	}
 	s.seen = e.now
 	switch s.append(sample.T, sample.V, sample.H, min(s.newest, e.now)-s.keep) {
 	case tooOld:
@@ -413,6 +447,9 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 // mark makes a key dirty because of a sample at t.
 func (e *Evaluator) mark(to touch, t, now int64, seq uint64) {
 	k := to.key
+	if t <= k.rule.group.slot {
+		e.late(k, t)
+	}
 	if !k.dirty {
 		k.dirty, k.since, k.newest = true, now, t
 		e.link(k, seq)
@@ -434,7 +471,7 @@ func (e *Evaluator) mark(to touch, t, now int64, seq uint64) {
 func (e *Evaluator) schedule(k *key) {
 	due := k.since
 	if len(k.bySlot) > 1 && slices.Min(k.bySlot) < k.newest {
-		due += int64(e.opts.Settle)
+		due += int64(e.settle(k))
 	}
 	if k.ran != 0 && k.ran <= k.since {
 		due = max(due, k.ran+int64(e.pause(k)))
@@ -453,13 +490,13 @@ func (e *Evaluator) schedule(k *key) {
 // pause is the least time between two evaluations of a key.
 func (e *Evaluator) pause(k *key) time.Duration {
 	if !k.rule.partition.IsWhole() {
-		return e.opts.Settle
+		return e.settle(k)
 	}
 	n := 0
 	for _, list := range k.members {
 		n += len(list)
 	}
-	return max(e.opts.Settle, min(time.Duration(n)*perSeries, k.rule.group.interval))
+	return max(e.settle(k), min(time.Duration(n)*perSeries, k.rule.group.interval))
 }
 
 // link puts a key into the list of those that hold the checkpoint back. Sequences grow, so its place is at the end.
@@ -541,7 +578,12 @@ func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
 	if !now.Before(e.nextSweep) {
 		e.nextSweep = now.Add(sweepEvery)
 		e.window.sweep(func(s *series) bool {
-			silent := s.keep + e.opts.LookbackDelta.Milliseconds()
+			silent := s.keep + max(e.opts.LookbackDelta.Milliseconds(), s.validFor)
+			for _, x := range s.indexes {
+				for _, u := range x.users {
+					silent = max(silent, s.keep+u.rule.delta)
+				}
+			}
 			return e.now-max(s.seen, s.newest) > silent
 		})
 	}
@@ -564,6 +606,9 @@ func (e *Evaluator) CatchUp(now time.Time) []alertd.Verdict {
 	}
 	var out []alertd.Verdict
 	for _, k := range e.ready {
+		if k.isLate {
+			out = e.again(k, out)
+		}
 		if v, ok := e.runKey(k, nanos); ok {
 			out = append(out, v)
 		}
@@ -594,20 +639,25 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 	}
 	v := alertd.Verdict{Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC()}
 	found, err := e.evaluate(r, k, at, at)
+	var back []recovery
+	if err == nil {
+		back, err = e.recovered(r, k, at)
+	}
 	if err != nil {
 		e.counts.Errors++
-		v.Err = err.Error()
+		v.Err, v.Unknown = err.Error(), e.failed(r, k, at)
 		r.last.err = v.Err
 		k.quiet = 0
 		return v, true // what was found before is not known to hold at this instant, so k.at stays
 	}
-	v.True, k.found, k.at = found, found, at
+	v.True, k.found, k.back, k.at = found, found, back, at
+	v.Recovered, v.Witness = labelsOf(back), r
 	r.latest = max(r.latest, at)
 	if len(found) > 0 {
 		k.quiet = 0
 		return v, true
 	}
-	told := k.quiet == r.epoch && r.meta.KeepFiringFor == 0
+	told := k.quiet == r.epoch && r.meta.KeepFiringFor == 0 && !r.meta.Recovers
 	k.quiet = r.epoch
 	return v, !told
 }
@@ -630,7 +680,7 @@ func (e *Evaluator) instant(k *key) int64 {
 
 // evaluate gives the findings of a rule at one instant, of one key or of all. The templates believe it is `told`.
 func (e *Evaluator) evaluate(r *ruleRun, k *key, at, told int64) ([]alertd.Finding, error) {
-	vector, err := e.query(view{e.window, r, k}, r.text, at)
+	vector, err := e.query(view{window: e.window, rule: r, key: k}, r.text, at)
 	if err != nil {
 		return nil, err
 	}
@@ -639,14 +689,22 @@ func (e *Evaluator) evaluate(r *ruleRun, k *key, at, told int64) ([]alertd.Findi
 
 // query evaluates the expression of a rule.
 func (e *Evaluator) query(v view, text string, at int64) (promql.Vector, error) {
-	if v.rule != nil && v.rule.program != nil {
-		if vector, ok := v.rule.program.run(v, at); ok {
-			e.counts.Cheap++
-			return vector, nil
+	v.delta = max(e.opts.LookbackDelta.Milliseconds(), e.longest)
+	if v.rule != nil {
+		v.delta = v.rule.delta
+		program := v.rule.program
+		if v.rule.recover != nil && text == v.rule.recoverText {
+			program = v.rule.recovery
+		}
+		if program != nil {
+			if vector, ok := program.run(v, at); ok {
+				e.counts.Cheap++
+				return vector, nil
+			}
 		}
 	}
 	ctx := context.Background()
-	q, err := e.engine.NewInstantQuery(ctx, v, nil, text, time.UnixMilli(at))
+	q, err := e.engine.NewInstantQuery(ctx, v, promql.NewPrometheusQueryOpts(false, time.Duration(v.delta)*time.Millisecond), text, time.UnixMilli(at))
 	if err != nil {
 		return nil, err
 	}
@@ -721,16 +779,23 @@ func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
 		at = r.latest
 	}
 	v := alertd.Verdict{Rule: r.meta, At: time.UnixMilli(at).UTC()}
-	found, err := e.evaluate(r, nil, at-r.rule.group.queryOffset.Milliseconds(), at)
+	looked := at - r.rule.group.queryOffset.Milliseconds()
+	found, err := e.evaluate(r, nil, looked, at)
+	var back []recovery
+	if err == nil {
+		back, err = e.recovered(r, nil, looked)
+	}
 	if err != nil {
 		e.counts.Errors++
 		r.epoch++
-		v.Err = err.Error()
+		v.Err, v.Unknown = err.Error(), e.failed(r, nil, at)
 		return v
 	}
+	v.Unknown, v.Witness = e.lost(r, looked), r
 	if ahead && !r.partition.IsWhole() {
-		found = r.repeat(found, slot)
+		found, back = r.repeat(found, back, slot)
 	}
+	v.Recovered = labelsOf(back)
 	for i := range found {
 		if k := r.keys[found[i].Scope]; k != nil {
 			k.quiet = 0
@@ -741,7 +806,7 @@ func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
 }
 
 // repeat replaces what was found for keys that were evaluated after the slot.
-func (r *ruleRun) repeat(found []alertd.Finding, slot int64) []alertd.Finding {
+func (r *ruleRun) repeat(found []alertd.Finding, back []recovery, slot int64) ([]alertd.Finding, []recovery) {
 	var later []*key
 	for _, k := range r.keys {
 		if k.at > slot {
@@ -749,17 +814,20 @@ func (r *ruleRun) repeat(found []alertd.Finding, slot int64) []alertd.Finding {
 		}
 	}
 	if len(later) == 0 {
-		return found
+		return found, back
 	}
-	found = slices.DeleteFunc(found, func(f alertd.Finding) bool {
-		k := r.keys[f.Scope]
+	known := func(scope string) bool {
+		k := r.keys[scope]
 		return k != nil && k.at > slot
-	})
+	}
+	found = slices.DeleteFunc(found, func(f alertd.Finding) bool { return known(f.Scope) })
+	back = slices.DeleteFunc(back, func(b recovery) bool { return known(b.scope) })
 	for _, k := range later {
-		found = append(found, k.found...)
+		found, back = append(found, k.found...), append(back, k.back...)
 	}
 	slices.SortFunc(found, byFinding)
-	return found
+	slices.SortFunc(back, func(a, b recovery) int { return labels.Compare(a.labels, b.labels) })
+	return found, back
 }
 
 func byFinding(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) }
@@ -768,7 +836,7 @@ func byFinding(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labe
 // them. A series that is no longer there is marked stale. It returns why it failed, or "".
 func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) (failed string) {
 	e.counts.Whole++
-	vector, err := e.query(view{e.window, r, nil}, r.text, at)
+	vector, err := e.query(view{window: e.window, rule: r}, r.text, at)
 	if err == nil {
 		err = e.recordVector(r, vector, at, now)
 	}
@@ -820,6 +888,7 @@ func duplicateLabels(ls labels.Labels) error {
 // message's sequence in the EVENTS stream.
 func (e *Evaluator) Observe(now time.Time, seq uint64, occs []alertd.Occurrence) []alertd.Verdict {
 	e.clock(now)
+	e.heard(seq)
 	e.highest = max(e.highest, seq)
 	var out []alertd.Verdict
 	for i := range occs {
@@ -854,7 +923,7 @@ func (e *Evaluator) occurred(r *ruleRun, o *alertd.Occurrence, now time.Time) al
 	builder.Set("type", o.Type)
 	builder.Set("message", o.Message)
 	x := e.expander(r, promql.Sample{Metric: builder.Labels(), F: 1}, at)
-	finding := alertd.Finding{Value: 1, Trace: o.Trace}
+	finding := alertd.Finding{Value: 1, Trace: o.Trace, ValidFor: o.ValidFor}
 	finding.Labels = x.labels(o.Labels)
 	finding.Annotations = x.annotations()
 	return alertd.Verdict{Rule: r.meta, At: at, True: []alertd.Finding{finding}}

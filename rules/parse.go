@@ -33,6 +33,8 @@ const (
 	maxAhead = 10 * time.Minute
 	// standing is how long an occurrence stands when its rule does not say.
 	standing = time.Hour
+	// defaultInterval is that of groups that do not say.
+	defaultInterval = time.Minute
 )
 
 // Parse checks all files. The error joins every problem, each as "file:line:col: what: fix"; with any there is no
@@ -70,7 +72,8 @@ func Parse(files []File) (*Set, error) {
 
 type fileParser struct {
 	reader
-	budget int
+	budget     int
+	directives []directive // not claimed yet
 }
 
 func (p *fileParser) file(src []byte) []*group {
@@ -78,23 +81,30 @@ func (p *fileParser) file(src []byte) []*group {
 	if isNull(root) {
 		return nil
 	}
+	p.findDirectives(root)
+	fields := p.fields(root, "a rule file", append([]string{"groups"}, fileSettings...)...)
+	lookbacks := p.lookbacks(p.settings(root, "the file's groups", fields, fileSettings...)["lookbacks"])
 	var groups []*group
-	for _, n := range p.items(p.fields(root, "a rule file", "groups")["groups"], "groups") {
-		g := p.group(n)
+	for _, n := range p.items(fields["groups"], "groups") {
+		g := p.group(n, lookbacks)
 		if slices.ContainsFunc(groups, func(o *group) bool { return o.name == g.name }) && g.name != "" {
 			p.fail(n, fmt.Sprintf("group %q is there twice in this file", g.name), "rename one of them or put their rules together")
 		}
 		groups = append(groups, g)
 	}
+	p.strays()
 	return groups
 }
 
-func (p *fileParser) group(n *yaml.Node) *group {
-	f := p.fields(n, "a group", "name", "interval", "query_offset", "limit", "labels", "rules")
+func (p *fileParser) group(n *yaml.Node, lookbacks map[string]time.Duration) *group {
+	f := p.fields(n, "a group", append([]string{"name", "interval", "query_offset", "limit", "labels", "rules"}, groupSettings...)...)
+	f = p.settings(n, "a group", f, groupSettings...)
 	g := &group{
 		file: p.reader.file, name: p.text(f["name"]), interval: p.duration(f["interval"]),
 		queryOffset: p.duration(f["query_offset"]), limit: p.count(f["limit"]),
+		lookback: p.duration(f["lookback"]), lookbacks: lookbacks, patience: p.patience(f, patience{}),
 	}
+	g.lateness = p.lateness(f["lateness"], cmp.Or(g.interval, defaultInterval))
 	if g.name == "" {
 		p.fail(n, "a group has no name", "add `name: something`")
 	}
@@ -126,7 +136,9 @@ func (p *fileParser) rule(n *yaml.Node, g *group, common []pair) *rule {
 		return nil
 	}
 	f := p.fields(n, "a rule",
-		"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations", "on", "type", "match")
+		"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations", "on", "type", "match",
+		"no_data", "on_error", "missing_after", "recover_expr")
+	f = p.settings(n, "a rule", f, ruleSettings...)
 	r := &rule{group: g, line: n.Line, column: n.Column, record: p.text(f["record"])}
 	alert := p.text(f["alert"])
 	r.labels = p.ruleLabels(f["labels"])
@@ -166,26 +178,36 @@ func (p *fileParser) refuse(f map[string]field, kind, fix string, names ...strin
 
 func (p *fileParser) recording(r *rule, f map[string]field) {
 	p.refuse(f, "a recording", "remove it: a recording rule stores a series and alerts nobody",
-		"for", "keep_firing_for", "annotations", "on", "type", "match")
+		"for", "keep_firing_for", "annotations", "on", "type", "match", "no_data", "on_error", "missing_after", "recover_expr")
 	if !model.UTF8Validation.IsValidMetricName(r.record) || strings.ContainsAny(r.record, "{}") {
 		p.fail(f["record"].value, fmt.Sprintf("%q is no name for a metric", r.record), "write it like job:errors:rate5m; labels go below `labels`")
 	}
-	p.expression(r, f)
+	p.expression(r, f["expr"])
 	r.partition = whole("recording rules are evaluated at ticks only")
 }
 
 func (p *fileParser) alerting(r *rule, alert string, f map[string]field) {
 	p.refuse(f, "an alerting", "remove it, or add `on: event` for a rule that matches occurrences", "type", "match")
 	r.meta = &alertd.Rule{Name: alert, For: p.duration(f["for"]), KeepFiringFor: p.duration(f["keep_firing_for"])}
-	p.expression(r, f)
+	patient := p.patience(f, r.group.patience)
+	r.meta.NoData, r.meta.OnError = patient.noData, patient.onError
+	r.meta.MissingFor = time.Duration(patient.missingAfter) * cmp.Or(r.group.interval, defaultInterval)
+	p.expression(r, f["expr"])
+	p.recovery(r, f["recover_expr"])
 	p.templates(r)
 	if r.expr != nil {
-		r.partition = keyLabels(PartitionOf(r.expr), r)
+		r.selectors, r.metrics = r.uses(r.expr, r.recover)
+		p := PartitionOf(r.expr)
+		if r.recover != nil {
+			p = p.meet(PartitionOf(r.recover), "expr and recover_expr keep no label in common")
+		}
+		r.partition = keyLabels(p, r)
 	}
 }
 
 func (p *fileParser) occurrence(r *rule, alert string, f map[string]field) {
-	p.refuse(f, "an occurrence", "remove it: one event is enough for `on: event`, there is nothing to compute", "expr", "for")
+	p.refuse(f, "an occurrence", "remove it: one event is enough for `on: event`, there is nothing to compute", "expr", "for",
+		"no_data", "on_error", "missing_after", "recover_expr")
 	r.meta = &alertd.Rule{Name: alert, KeepFiringFor: p.duration(f["keep_firing_for"]), Occurrence: true}
 	if r.meta.KeepFiringFor == 0 {
 		r.meta.KeepFiringFor = standing
@@ -261,8 +283,7 @@ func parseErrorText(err error) string {
 	return err.Error()
 }
 
-func (p *fileParser) expression(r *rule, f map[string]field) {
-	e := f["expr"]
+func (p *fileParser) expression(r *rule, e field) {
 	text := p.text(e)
 	if strings.TrimSpace(text) == "" {
 		if e.value == nil || e.value.Kind == yaml.ScalarNode {
@@ -270,23 +291,47 @@ func (p *fileParser) expression(r *rule, f map[string]field) {
 		}
 		return
 	}
+	expr, ok := p.promql("expr", text, e)
+	if !ok {
+		return
+	}
+	r.expr, r.text = expr, expr.String()
+	r.locate = func(off int) (int, int) { return p.locate(e.value, off) }
+	r.selectors, r.metrics = r.uses(expr, nil)
+}
+
+// recovery reads the condition without which nothing that fires ends.
+func (p *fileParser) recovery(r *rule, e field) {
+	text := p.text(e)
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	if expr, ok := p.promql("recover_expr", text, e); ok {
+		r.recover, r.recoverText = expr, expr.String()
+		r.meta.Recovers = true
+	}
+}
+
+// promql reads an expression that a rule can be evaluated by.
+func (p *fileParser) promql(name, text string, e field) (parser.Expr, bool) {
 	expr, err := promqlParser.ParseExpr(text)
 	if err != nil {
 		list, ok := errors.AsType[parser.ParseErrors](err)
 		if !ok || len(list) == 0 {
-			p.fail(e.value, "expr: "+err.Error(), "correct the PromQL expression")
-			return
+			p.fail(e.value, name+": "+err.Error(), "correct the PromQL expression")
+			return nil, false
 		}
 		for _, pe := range list {
 			line, column := p.locate(e.value, int(pe.PositionRange.Start))
-			p.failAt(line, column, "expr: "+pe.Err.Error(), "correct the PromQL expression there")
+			p.failAt(line, column, name+": "+pe.Err.Error(), "correct the PromQL expression there")
 		}
-		return
+		return nil, false
 	}
 	if t := expr.Type(); t != parser.ValueTypeVector && t != parser.ValueTypeScalar {
-		p.fail(e.value, fmt.Sprintf("expr gives a %s", parser.DocumentedType(t)), "a rule needs an instant vector: put a function such as rate() or max_over_time() around the range")
-		return
+		p.fail(e.value, fmt.Sprintf("%s gives a %s", name, parser.DocumentedType(t)), "a rule needs an instant vector: put a function such as rate() or max_over_time() around the range")
+		return nil, false
 	}
+	fixed := true
 	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
 		at := -1
 		switch s := n.(type) {
@@ -300,18 +345,31 @@ func (p *fileParser) expression(r *rule, f map[string]field) {
 			}
 		}
 		if at >= 0 {
+			fixed = false
 			line, column := p.locate(e.value, at)
-			p.failAt(line, column, "expr: @ with a fixed time", "use offset, or @ end(): a fixed instant would have to be kept, and read again after each restart, for as long as the rule lives")
+			p.failAt(line, column, name+": @ with a fixed time", "use offset, or @ end(): a fixed instant would have to be kept, and read again after each restart, for as long as the rule lives")
 		}
 		return nil
 	})
-	r.expr, r.text = expr, expr.String()
-	r.locate = func(off int) (int, int) { return p.locate(e.value, off) }
-	r.selectors, r.metrics = uses(expr)
+	return expr, fixed
+}
+
+// uses are the selectors of the rule's expressions, in the order in which they stand, and their metrics.
+func (r *rule) uses(expr, recovery parser.Expr) ([]use, []string) {
+	out, metrics := uses(expr)
+	if recovery != nil {
+		out, metrics = addUses(out, metrics, recovery)
+	}
+	for i := range out {
+		out[i].delta = r.group.believes(out[i].name)
+	}
+	return out, metrics
 }
 
 // uses lists the selectors of an expression in the order in which they stand.
-func uses(expr parser.Expr) (out []use, metrics []string) {
+func uses(expr parser.Expr) ([]use, []string) { return addUses(nil, nil, expr) }
+
+func addUses(out []use, metrics []string, expr parser.Expr) ([]use, []string) {
 	var ranged time.Duration
 	isRange := false
 	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {

@@ -36,6 +36,8 @@ type series struct {
 	newest  int64           // time of the newest sample, milliseconds
 	seen    int64           // our own time of the last append, milliseconds
 	keep    int64           // how long samples are kept, milliseconds
+
+	validFor int64 // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
 	traces  []exemplar      // the newest traceSlots, in order of arrival
 	touches []touch
 	indexes []*index

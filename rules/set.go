@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,11 @@ type group struct {
 	queryOffset time.Duration
 	limit       int // findings of one evaluation; 0: any number
 	rules       []*rule
+
+	lookback  time.Duration            // how long samples are believed; 0: the evaluator's default
+	lookbacks map[string]time.Duration // the same by the beginning of a metric's name
+	lateness  time.Duration            // how late samples may come and still change what was said about slots
+	patience  patience
 }
 
 // key identifies a group over reloads. The bytes cannot be in a name that YAML gives.
@@ -40,6 +46,8 @@ type rule struct {
 
 	expr        parser.Expr // nil for an occurrence rule
 	text        string      // expr as PromQL writes it
+	recover     parser.Expr // recover_expr; nil: what is no longer true is over
+	recoverText string
 	partition   Partition
 	selectors   []use
 	queries     []use    // selectors of what its templates ask
@@ -58,6 +66,7 @@ type use struct {
 	name     string        // the metric, where the selector says which; else empty
 	slot     int           // index in rule.metrics
 	back     time.Duration // how far it looks back, without the lookback delta
+	delta    time.Duration // how long its samples are believed; 0: the evaluator's default
 	instant  bool          // the lookback delta comes on top of back
 	ranged   bool          // directly below a range: the value itself says little
 }
@@ -65,7 +74,7 @@ type use struct {
 // lookBack is how far before the evaluated instant the selector reads.
 func (u use) lookBack(delta time.Duration) time.Duration {
 	if u.instant {
-		return u.back + delta
+		return u.back + cmp.Or(u.delta, delta)
 	}
 	return u.back
 }
@@ -84,6 +93,7 @@ func (r *rule) lookBack(delta time.Duration) (d time.Duration) {
 func (r *rule) definition() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%s\x00%v", r.text, r.record, r.group.queryOffset, r.occurrence, r.match)
+	fmt.Fprintf(&b, "\x00%s\x00%v\x00%v", r.recoverText, r.group.lookback, r.group.lookbacks)
 	for _, list := range [][]pair{r.labels, r.annotations} {
 		for _, p := range list {
 			fmt.Fprintf(&b, "\x00%s\x01%s", p.name, p.value)
@@ -116,7 +126,12 @@ func (s *Set) Rules() []*alertd.Rule {
 // for each selector without a range. It is what has to be read again after a restart.
 func (s *Set) LookBack() (d time.Duration) {
 	for _, r := range s.all() {
-		d = max(d, r.lookBack(defaultLookbackDelta))
+		d = max(d, r.lookBack(defaultLookbackDelta)+r.group.lateness)
+		for _, u := range r.selectors {
+			if u.instant && (u.name == "" || strings.HasPrefix(u.name, "health_")) {
+				d = max(d, u.back+alertd.HealthStands)
+			}
+		}
 	}
 	return d
 }

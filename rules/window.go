@@ -172,22 +172,18 @@ type view struct {
 	window *window
 	rule   *ruleRun // nil: any query
 	key    *key     // nil: all keys
+	delta  int64    // how long the engine believes samples, milliseconds; 0: as it does by itself, whatever they say
 }
 
 // Querier implements storage.Queryable.
 func (v view) Querier(_, _ int64) (storage.Querier, error) { return v, nil }
 
-// Select implements storage.Querier. The engine passes on the very matchers that the rule's expression has. As from
-// Prometheus's TSDB it gets no sample outside of the time that it asks for: some functions count on that.
-func (v view) Select(_ context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
-	from, to := int64(math.MinInt64), int64(math.MaxInt64)
-	if hints != nil {
-		from, to = hints.Start, hints.End
-	}
+// Select implements storage.Querier. The engine passes on the very matchers that the rule's expression has.
+func (v view) Select(_ context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	if v.rule != nil {
 		for i, u := range v.rule.uses {
 			if len(ms) == len(u.matchers) && (len(ms) == 0 || ms[0] == u.matchers[0]) {
-				return &seriesSet{list: v.members(i), at: -1, from: from, to: to}
+				return &seriesSet{list: v.members(i), at: -1, view: v, believed: v.rule.deltaOf(u)}
 			}
 		}
 	}
@@ -200,7 +196,7 @@ func (v view) Select(_ context.Context, _ bool, hints *storage.SelectHints, ms .
 		}
 	}
 	slices.SortFunc(list, byLabels)
-	return &seriesSet{list: list, at: -1, from: from, to: to}
+	return &seriesSet{list: list, at: -1, view: v, believed: defaultLookbackDelta.Milliseconds()}
 }
 
 // members are the series that selector i of the rule may read.
@@ -227,62 +223,16 @@ func (view) Close() error { return nil }
 type seriesSet struct {
 	list     []*series
 	at       int
-	from, to int64
+	view     view
+	believed int64 // how long samples are believed that do not say so themselves, milliseconds
 }
 
 func (s *seriesSet) Next() bool                        { s.at++; return s.at < len(s.list) }
-func (s *seriesSet) At() storage.Series                { return &excerpt{s.list[s.at], s.from, s.to} }
+func (s *seriesSet) At() storage.Series {
+	return lasting(s.list[s.at], s.list[s.at].believed(s.believed), s.view.delta)
+}
 func (s *seriesSet) Err() error                        { return nil }
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
-
-// excerpt is a series without what lies outside of a time.
-type excerpt struct {
-	*series
-	from, to int64
-}
-
-// Iterator implements storage.Series.
-func (x *excerpt) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
-	c, ok := it.(*excerptCursor)
-	if !ok {
-		c = new(excerptCursor)
-	}
-	*c = excerptCursor{Iterator: x.series.Iterator(c.Iterator), from: x.from, to: x.to}
-	return c
-}
-
-type excerptCursor struct {
-	chunkenc.Iterator
-	from, to    int64
-	begun, over bool
-}
-
-// Next implements chunkenc.Iterator.
-func (c *excerptCursor) Next() chunkenc.ValueType {
-	if !c.begun {
-		return c.Seek(c.from)
-	}
-	if c.over {
-		return chunkenc.ValNone
-	}
-	return c.within(c.Iterator.Next())
-}
-
-// Seek implements chunkenc.Iterator.
-func (c *excerptCursor) Seek(t millis) chunkenc.ValueType {
-	if c.begun = true; c.over {
-		return chunkenc.ValNone
-	}
-	return c.within(c.Iterator.Seek(max(t, c.from)))
-}
-
-func (c *excerptCursor) within(kind chunkenc.ValueType) chunkenc.ValueType {
-	if kind == chunkenc.ValNone || c.AtT() > c.to {
-		c.over = true
-		return chunkenc.ValNone
-	}
-	return kind
-}
 
 // parsed gives the engine expressions that are parsed already. The engine writes into what it evaluates, so each
 // call gets a copy, which costs a fraction of parsing; selectors keep their matchers, by which view knows them.
