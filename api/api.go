@@ -25,6 +25,7 @@ type State interface {
 type History interface {
 	Transitions(ctx context.Context, f history.Filter) (history.Page, error)
 	Notifications(ctx context.Context, f history.Filter) ([]history.NotificationRow, error)
+	Why(ctx context.Context, q history.Question) ([]history.Chain, error)
 	LastSeq(ctx context.Context) (uint64, error)
 }
 
@@ -86,6 +87,7 @@ func New(o Options) http.Handler {
 		"GET /api/v1/alerts":        a.alerts,
 		"GET /api/v1/queue":         a.queue,
 		"GET /api/v1/history":       a.history,
+		"GET /api/v1/why":           a.why,
 		"GET /api/v1/notifications": a.notifications,
 		"GET /api/v1/deadletters":   a.deadLetters,
 		"GET /api/v1/rules":         a.rules,

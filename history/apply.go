@@ -85,7 +85,7 @@ func (s *Store) apply(ctx context.Context, records []Record) error {
 
 // statements are prepared once, on the writer's only connection.
 type statements struct {
-	transition, notification, notified, attempt, outcome, decision *sql.Stmt
+	transition, notification, notified, attempt, outcome, decision, policy *sql.Stmt
 }
 
 func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
@@ -102,6 +102,7 @@ func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
 		notified:     insert("notified", 9),
 		attempt:      insert("attempts", 12),
 		decision:     insert("decisions", 11),
+		policy:       insert("policies", 3),
 	}
 	var err error
 	st.outcome, err = db.PrepareContext(ctx, "UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
@@ -166,8 +167,10 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 		})
 	case e.Flushed != nil:
 		return w.flushed(pos, e.Time, e.Flushed)
+	case e.Policy != nil:
+		return w.exec(w.stmts.policy, &w.bound.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
 	}
-	return nil // a policy, or a kind of entry that a later journal adds, tells about no alert
+	return nil // a silence, or a kind of entry that a later journal adds, tells about no alert
 }
 
 func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error {
