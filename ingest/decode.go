@@ -56,14 +56,32 @@ type Decoder struct {
 	more     int // refused beyond maxProblems
 	lost     int // bytes read in vain, see maxLost
 	full     bool
+	first    int   // samples that were there before
+	binary   bool  // positions are bytes, not lines
+	envelope bool  // every object is a CloudEvent
+	inCloud  bool  // the object is the data of a CloudEvent
+	missing  int64 // the instant of events that name none
+
+	lineItem, lineAt, lineBroken int  // see lineStart
+	family                       byte // of the exposed metrics at hand: h for a histogram, s for a summary
 
 	// Reused between events.
-	last   alertd.TraceRef // that an event named, see fastTrace
-	key    []byte
-	fields []field
-	inner  []field
-	set    labelSet
+	last       alertd.TraceRef // that an event named, see fastTrace
+	key        []byte
+	fields     []field
+	inner      []field
+	set        labelSet
+	attributes attributes
+	inflater   inflater
+	skipped    uint64
+	pointKey   []byte
+	counters   counters
+	seen       seen
 }
+
+// Skipped is how many values this decoder has passed over because they are no samples: texts among the fields of line
+// protocol and of fluent-bit.
+func (d *Decoder) Skipped() uint64 { return d.skipped }
 
 // NewDecoder returns a Decoder with an empty table.
 func NewDecoder() *Decoder { return &Decoder{table: newIntern()} }
@@ -87,17 +105,21 @@ func (d *Decoder) Decode(subject string, header map[string][]string, received ti
 	}
 	d.trace = tracectx.FromHeader(header)
 	d.item, d.array, d.problems, d.more, d.lost, d.full = 0, false, nil, 0, 0, false
+	d.first, d.binary, d.inCloud, d.missing = len(out.Samples), false, false, d.received
 	defer func() { d.buf, d.out, d.problems = nil, nil, nil }()
 
 	if len(payload) > MaxPayload {
 		d.refuse(0, "the message has %d bytes, more than %d; send smaller batches", len(payload), MaxPayload)
 		return d.problems
 	}
-	if !utf8.Valid(payload) {
-		d.refuse(invalidUTF8(payload), "the message is not UTF-8")
-		return d.problems
+	m := metaOf(header)
+	if m.encoding != "" {
+		var ok bool
+		if d.buf, ok = d.inflate(m.encoding, payload); !ok {
+			return d.problems
+		}
 	}
-	d.message()
+	d.read(m, header)
 	if d.more > 0 {
 		d.problems = append(d.problems, Problem{
 			Item: d.item, Offset: int64(len(payload)), Count: d.more,
@@ -105,6 +127,33 @@ func (d *Decoder) Decode(subject string, header map[string][]string, received ti
 		})
 	}
 	return d.problems
+}
+
+// read reads the message in the format that it has.
+func (d *Decoder) read(m meta, header map[string][]string) {
+	format, why := d.formatOf(m)
+	switch format {
+	case formatOTLP:
+		d.binary = true
+		d.otlp()
+		return
+	case formatOther:
+		d.binary = true
+		d.refuse(0, "%s", why)
+		return
+	case formatBinary:
+		d.binaryCloudEvent(header)
+		return
+	}
+	switch {
+	case !d.checkText():
+	case format == formatLine:
+		d.lines()
+	case format == formatText || format == formatOpen:
+		d.exposition(format == formatOpen)
+	default:
+		d.message()
+	}
 }
 
 // kindOf reads a subject: what follows the kind is the service (its first token), or the type (all of it).
@@ -127,8 +176,8 @@ func kindOf(subject string) (kind, string) {
 func (d *Decoder) message() {
 	b := d.buf
 	i := 0
-	if bytes.HasPrefix(b, []byte("\ufeff")) { // some Windows publishers cannot help it
-		i = len("\ufeff")
+	if bytes.HasPrefix(b, byteOrderMark) {
+		i = len(byteOrderMark)
 	}
 	i = space(b, i)
 	if i == len(b) {
@@ -263,6 +312,9 @@ func (d *Decoder) report(item, offset int, format string, args ...any) {
 	}
 	line, column := position(d.buf, offset)
 	where := fmt.Sprintf("line %d, column %d: ", line, column)
+	if d.binary {
+		where = fmt.Sprintf("byte %d: ", offset)
+	}
 	if d.array && item > 0 {
 		where = fmt.Sprintf("item %d: %s", item, where)
 	}

@@ -71,7 +71,17 @@ func (d *Decoder) decode(raw []byte, base int, key []byte) (good bool) {
 
 	d.fields = members(d.fields[:0], raw, base)
 	e := object{at: base, fields: d.fields}
+	if len(e.fields) == 1 && inRequest[e.fields[0].key] != 0 {
+		d.otlpRequest(wire{json: true}, raw, base)
+		return true
+	}
 	var err *fault
+	if (d.envelope || e.has("specversion")) && !d.inCloud {
+		if err = d.cloudEvent(&e, raw, base); err != nil {
+			d.refuse(err.at, "%s", err.msg)
+		}
+		return true
+	}
 	switch d.shape(&e) {
 	case metric:
 		err = d.metric(&e, key)
@@ -328,7 +338,7 @@ func (d *Decoder) instant(e *object) (int64, *fault) {
 		f, ok = also, true
 	}
 	if !ok {
-		return d.received, nil
+		return d.missing, nil
 	}
 
 	var t int64
@@ -337,7 +347,7 @@ func (d *Decoder) instant(e *object) (int64, *fault) {
 			return 0, faultf(f.at, `%q is %s; write it like "2026-01-15T10:30:00Z", or as a number of seconds or milliseconds since 1970`, f.key, describe(f.raw))
 		}
 		if t == goZero {
-			return d.received, nil
+			return d.missing, nil
 		}
 	} else if v, end, isNumber := number(f.raw, 0); !isNumber || end != len(f.raw) {
 		return 0, faultf(f.at, `%q is %s; write it like "2026-01-15T10:30:00Z", or as a number of seconds or milliseconds since 1970`, f.key, describe(f.raw))
