@@ -106,7 +106,7 @@ func (f *fake) SetSilence(_ context.Context, s alertd.Silence) (string, error) {
 	if f.err != nil {
 		return "", f.err
 	}
-	at := f.now().UTC()
+	at := f.now().UTC().Truncate(time.Millisecond) // what is shown comes back in updates
 	old, known := f.silences[s.ID]
 	switch {
 	case s.ID != "" && !known:

@@ -184,6 +184,8 @@ func decodeSilence(body []byte) (s alertd.Silence, err error) {
 	if s.EndsAt, err = parseTime(*p.EndsAt); err != nil {
 		return s, refused(http.StatusBadRequest, "endsAt in body: %v", err)
 	}
+	// As precise as it is shown: who changes a silence sends its beginning back, which must be the same.
+	s.StartsAt, s.EndsAt = s.StartsAt.Truncate(time.Millisecond), s.EndsAt.Truncate(time.Millisecond)
 	for i, m := range p.Matchers {
 		switch {
 		case m.IsRegex == nil:

@@ -32,7 +32,7 @@ func (SilencesSet) input() {}
 // one that has expired stays expired, and a new one takes its place. The error is an [alertd.ErrNotFound] or an
 // [alertd.ErrInvalid].
 func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) (in SilencesSet, id string, err error) {
-	now = now.Round(0).UTC()
+	now = now.UTC().Truncate(time.Millisecond) // as it is shown, so that who changes it can send the same beginning back
 	if _, err := alertd.Compile(want.Matchers); err != nil {
 		return in, "", fmt.Errorf("%w: %w", alertd.ErrInvalid, err)
 	}

@@ -1,0 +1,173 @@
+package amapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"alertd/amapi"
+)
+
+// TestLikeAlertmanager asks Debian's Alertmanager and alertd's API the same, and compares status and what is shown.
+func TestLikeAlertmanager(t *testing.T) {
+	theirs := alertmanager(t)
+	server := httptest.NewServer(amapi.New(amapi.Options{State: newFake(time.Now), StartedAt: now}))
+	defer server.Close()
+
+	const sil = `"createdBy":"me","comment":"","startsAt":"2026-01-01T00:00:00Z"`
+	for _, r := range []string{
+		`POST alerts [{"labels":{"alertname":"A","x":""},"annotations":{"s":"<&>é\u2028","empty":""},"startsAt":"2026-01-01T10:00:00.123456+02:00","generatorURL":"http://p/g?a=1&b=2"},
+			{"labels":{"alertname":"B","job":"x"},"startsAt":"2026-01-01T10:00:00Z","endsAt":"2106-01-01T10:00:00Z"},{"labels":{"alertname":"B","instance":"i"},"startsAt":"2026-01-01T10:00:00Z"},
+			{"labels":{"alertname":"over"},"endsAt":"2026-01-01T10:00:00Z"}]`,
+		`GET alerts`, `GET alerts/groups`, `GET alerts?active=false`, `GET alerts?active=no`, `GET alerts?silenced=x&inhibited=0`,
+		`GET alerts?filter=alertname%3DA`, `GET alerts?filter=x%3D%22%22`, `GET alerts?filter=job!%3D%22%22`, `GET alerts?filter=job%3D~x|y&filter=alertname!~A.*`,
+		`GET alerts?receiver=tea.`, `GET alerts?receiver=tea`, `GET alerts/groups?receiver=other`, `GET alerts/groups?filter=alertname%3DB`,
+		`GET alerts?filter=x`, `GET alerts?receiver=(`, `GET alerts?filter=%7Ba%3Db%7D`, `GET receivers`,
+		`POST alerts []`, `POST alerts null`, `POST alerts {}`, `POST alerts `, `POST alerts [{}]`, `POST alerts [{"labels":null}]`,
+		`POST alerts [{"labels":{}}]`, `POST alerts [{"labels":{"":"x"}}]`, `POST alerts [{"labels":{"a":1}}]`, `POST alerts [{"labels":{"a":"b"}`,
+		`POST alerts [{"labels":{"a":"b"},"startsAt":"yesterday"}]`, `POST alerts [{"labels":{"a":"b"},"generatorURL":"not a uri"}]`,
+		`POST alerts [{"labels":{"a":"b"},"startsAt":"2026-01-01T10:00:00Z","endsAt":"2025-01-01T10:00:00Z"}]`,
+		`PUT alerts`, `GET nope`, `GET status/`, `OPTIONS silences`,
+		`GET silences`, `GET silence/xx`, `DELETE silence/xx`, `GET silence/6ba7b810-9dad-11d1-80b4-00c04fd430c8`,
+		`POST silences `, `POST silences {}`, `POST silences {`, `POST silences []`,
+		`POST silences {"matchers":[],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"a","value":"b"}],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"a","value":"","isRegex":false}],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"a","value":"(","isRegex":true}],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"a","value":"b","isRegex":false}],` + sil + `,"endsAt":"2026-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"a","value":"b","isRegex":false}],` + sil + `,"endsAt":"2026-01-01T00:00:01Z"}`,
+		`POST silences {"id":"nope","matchers":[{"name":"a","value":"b","isRegex":false}],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`POST silences {"matchers":[{"name":"alertname","value":"A|C","isRegex":true}],` + sil + `,"endsAt":"2106-01-01T00:00:00Z"}`,
+		`GET silences`, `GET silences?filter=alertname%3D~%22A|C%22`, `GET silences?filter=alertname%3DA`,
+		`GET alerts?silenced=false`, `GET alerts?active=false`, `GET alerts/groups?silenced=false`,
+	} {
+		theirStatus, theirBody := request(t, theirs, r)
+		ourStatus, ourBody := request(t, server.URL, r)
+		if theirStatus != ourStatus {
+			t.Errorf("%s: Alertmanager answers %d %s, alertd %d %s", r, theirStatus, theirBody, ourStatus, ourBody)
+			continue
+		}
+		if theirs, ours := settled(t, theirBody), settled(t, ourBody); theirStatus == 200 && !reflect.DeepEqual(theirs, ours) {
+			t.Errorf("%s:\nAlertmanager %s\nalertd       %s", r, theirBody, ourBody)
+		}
+	}
+}
+
+// alertmanager starts Debian's, alone, and returns its URL.
+func alertmanager(t *testing.T) string {
+	bin, err := exec.LookPath("prometheus-alertmanager")
+	if err != nil {
+		t.Skipf("no Alertmanager to compare with (Debian has it as prometheus-alertmanager): %v", err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "alertmanager.yml")
+	if err := os.WriteFile(config, []byte("route: {receiver: team, group_by: [alertname]}\nreceivers: [{name: team}, {name: other}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "--config.file="+config, "--storage.path="+dir, "--web.listen-address="+addr, "--cluster.listen-address=")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	url := "http://" + addr
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		res, err := http.Get(url + "/-/ready")
+		if err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == 200 {
+				return url
+			}
+		}
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			t.Fatalf("Alertmanager does not come up: %v\n%s", err, log.String())
+		}
+	}
+}
+
+// request sends "METHOD PATH BODY".
+func request(t *testing.T, url, r string) (int, string) {
+	t.Helper()
+	method, rest, _ := strings.Cut(r, " ")
+	path, body, _ := strings.Cut(rest, " ")
+	req, err := http.NewRequestWithContext(t.Context(), method, url+"/api/v2/"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("%s: %v", r, err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// settled is a body without what must differ: what depends on when and where it was made, and what Alertmanager has
+// learnt since Debian's.
+func settled(t *testing.T, body string) any {
+	t.Helper()
+	var v any
+	if body == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(body), &v); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	var clean func(v any)
+	clean = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, item := range v {
+				clean(item)
+			}
+		case map[string]any:
+			for _, key := range []string{"updatedAt", "id", "silenceID", "mutedBy", "routeLabels", "uptime", "versionInfo", "cluster", "config"} {
+				delete(v, key)
+			}
+			for _, key := range []string{"startsAt", "endsAt"} {
+				if at, err := time.Parse(time.RFC3339, str(v[key])); err == nil {
+					if v[key] = at.UTC().String(); time.Since(at).Abs() < time.Hour {
+						v[key] = "about now"
+					}
+				}
+			}
+			if by, ok := v["silencedBy"].([]any); ok {
+				v["silencedBy"] = len(by)
+			}
+			if a, ok := v["annotations"].(map[string]any); ok && len(a) == 0 {
+				delete(v, "annotations")
+			}
+			for _, item := range v {
+				clean(item)
+			}
+		}
+	}
+	clean(v)
+	return v
+}
+
+func str(v any) string { s, _ := v.(string); return s }
