@@ -24,15 +24,16 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout
 
 // commands is the command line. Every field is a command and has a file of its own.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Run the daemon until it is told to end; SIGHUP makes it read its files again."`
-	Check   checkCmd   `cmd:"" help:"Check rule, routing and health files; every problem with its place."`
-	Test    testCmd    `cmd:"" help:"Run unit tests of rules, in promtool's format, and of who is told."`
-	Demo    demoCmd    `cmd:"" help:"Run the daemon with a synthetic shop of five services, one of which breaks."`
-	Publish publishCmd `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
-	Alerts  alertsCmd  `cmd:"" help:"Show the alerts that are active now."`
-	History historyCmd `cmd:"" help:"Show what happened: every change of every alert's state."`
-	Queue   queueCmd   `cmd:"" help:"Show the alerts that wait, why, and until when."`
-	Version versionCmd `cmd:"" help:"Show which alertd this is."`
+	Serve    serveCmd    `cmd:"" help:"Run the daemon until it is told to end; SIGHUP makes it read its files again."`
+	Check    checkCmd    `cmd:"" help:"Check rule, routing and health files; every problem with its place."`
+	Test     testCmd     `cmd:"" help:"Run unit tests of rules, in promtool's format, and of who is told."`
+	Backtest backtestCmd `cmd:"" help:"Replay recorded events through rules and routing: what would have been told?"`
+	Demo     demoCmd     `cmd:"" help:"Run the daemon with a synthetic shop of five services, one of which breaks."`
+	Publish  publishCmd  `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
+	Alerts   alertsCmd   `cmd:"" help:"Show the alerts that are active now."`
+	History  historyCmd  `cmd:"" help:"Show what happened: every change of every alert's state."`
+	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when."`
+	Version  versionCmd  `cmd:"" help:"Show which alertd this is."`
 }
 
 // streams are the three files of a process.

@@ -27,11 +27,16 @@ import (
 // ackTimeout is how long a publish waits for the stream to say that it has the event.
 const ackTimeout = 5 * time.Second
 
-// publishCmd sends events with JetStream publishes, so that an exit code of 0 means that nothing is lost.
-type publishCmd struct {
+// natsFlags find the NATS server. Commands that speak to it embed them.
+type natsFlags struct {
 	NATS  string `name:"nats" env:"ALERTD_NATS" default:"nats://127.0.0.1:4222" help:"Where the NATS server is; may hold user:password@ or token@. Default: ${default}." placeholder:"URL"`
 	Creds string `name:"nats-creds" type:"existingfile" help:"NATS credentials file (a user's JWT and seed)." placeholder:"FILE"`
 	NKey  string `name:"nats-nkey" type:"existingfile" help:"File with a user's nkey seed." placeholder:"FILE"`
+}
+
+// publishCmd sends events with JetStream publishes, so that an exit code of 0 means that nothing is lost.
+type publishCmd struct {
+	natsFlags
 
 	Metric publishMetricCmd `cmd:"" help:"Publish one value of one series."`
 	Health publishHealthCmd `cmd:"" help:"Publish how well a service says it is."`
@@ -203,8 +208,8 @@ func (c *publishCmd) one(ctx context.Context, std streams, subject string, trace
 }
 
 // connect reaches the server, once: a person waits.
-func (c *publishCmd) connect() (*nats.Conn, jetstream.JetStream, error) {
-	opts := []nats.Option{nats.Name("alertd publish"), nats.Timeout(ackTimeout), nats.NoReconnect()}
+func (c *natsFlags) connect() (*nats.Conn, jetstream.JetStream, error) {
+	opts := []nats.Option{nats.Name("alertd"), nats.Timeout(ackTimeout), nats.NoReconnect()}
 	if c.Creds != "" {
 		opts = append(opts, nats.UserCredentials(c.Creds))
 	}
@@ -231,8 +236,8 @@ func (c *publishCmd) connect() (*nats.Conn, jetstream.JetStream, error) {
 	return conn, js, nil
 }
 
-// server is where we publish, as it may be shown: without user, password and token.
-func (c *publishCmd) server() string {
+// server is where that is, as it may be shown: without user, password and token.
+func (c *natsFlags) server() string {
 	urls := strings.Split(c.NATS, ",")
 	for i, u := range urls {
 		scheme, rest, ok := strings.Cut(strings.TrimSpace(u), "://")

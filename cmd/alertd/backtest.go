@@ -1,0 +1,576 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/common/model"
+
+	"alertd"
+	"alertd/config"
+	"alertd/ingest"
+	"alertd/natsbus"
+	"alertd/notifier/console"
+	"alertd/rehearse"
+)
+
+type backtestCmd struct {
+	natsFlags
+	Since   string `help:"Begin then: an age (7d) or a time (RFC 3339). Default: where the events begin." placeholder:"WHEN"`
+	Until   string `help:"End then. Default: with the last event." placeholder:"WHEN"`
+	Against string `help:"Folder with the rules of today: say only what differs from them." placeholder:"DIR"`
+	Events  string `help:"Read events from this file, one JSON object a line, instead of from NATS; - is stdin." placeholder:"FILE"`
+	Output  string `short:"o" enum:"table,json" default:"table" help:"How to say it: table or json." placeholder:"FORMAT"`
+	Rules   string `arg:"" help:"Folder with the candidate rules and routing.yaml."`
+}
+
+// replay feeds events to one or two backtests, which begin with the first event that counts.
+type replay struct {
+	policies []*config.Policy
+	since    time.Time // zero: with the first event
+	until    time.Time // zero: with the last event
+	decoder  *ingest.Decoder
+	events   alertd.Events
+	tests    []*rehearse.Backtest
+	last     time.Time
+	bad      int // events that could not be read
+	meter    *meter
+}
+
+// errEnough ends the reading of events.
+var errEnough = errors.New("that was all")
+
+// Run replays events and prints what would have been told.
+func (c *backtestCmd) Run(ctx context.Context, std streams) error {
+	now := time.Now()
+	r := &replay{decoder: ingest.NewDecoder(), meter: &meter{to: std.err, on: console.IsTerminal(std.err)}}
+	for _, at := range []struct {
+		flag, value string
+		to          *time.Time
+	}{{"since", c.Since, &r.since}, {"until", c.Until, &r.until}} {
+		if at.value == "" {
+			continue
+		}
+		t, err := instant(at.value, now)
+		if err != nil {
+			return &usageError{msg: fmt.Sprintf("--%s=%q: %v", at.flag, at.value, err), hint: "--" + at.flag + " 7d, or --" + at.flag + " " + now.UTC().Format(time.RFC3339)}
+		}
+		*at.to = t.UTC()
+	}
+	if !r.since.IsZero() && !r.until.IsZero() && !r.since.Before(r.until) {
+		return &usageError{msg: "--since is not before --until", hint: "alertd backtest --since 7d --until 1d " + c.Rules}
+	}
+	dirs := []string{c.Rules}
+	if c.Against != "" {
+		dirs = append(dirs, c.Against)
+	}
+	for _, dir := range dirs {
+		p, err := config.Load(os.DirFS(dir), standInEnv, standInFile)
+		if err != nil {
+			return &failure{err: fmt.Errorf("%s: %w", dir, err), hint: "alertd check --rules " + dir}
+		}
+		r.policies = append(r.policies, p)
+	}
+	var err error
+	if c.Events != "" {
+		err = c.fromFile(ctx, std, r)
+	} else {
+		err = c.fromNATS(ctx, std, r)
+	}
+	r.meter.clear()
+	if err != nil && !errors.Is(err, errEnough) {
+		return err
+	}
+	return c.report(std, r)
+}
+
+// fromFile reads lines as `alertd publish -f` does. A line arrives at its own time, but not before the line ahead of it.
+func (c *backtestCmd) fromFile(ctx context.Context, std streams, r *replay) error {
+	in, name := std.in, "stdin"
+	if c.Events != "-" {
+		f, err := os.Open(c.Events)
+		if err != nil {
+			return &failure{err: err, hint: "alertd backtest --events FILE, or - for stdin"}
+		}
+		defer f.Close()
+		if info, err := f.Stat(); err == nil {
+			r.meter.total = float64(info.Size())
+		}
+		in, name = f, c.Events
+	}
+	scan := bufio.NewScanner(in)
+	scan.Buffer(make([]byte, 0, 64<<10), lineLimit)
+	line := 0
+	for scan.Scan() {
+		line++
+		if line%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.meter.done += float64(len(scan.Bytes()) + 1)
+		body := bytes.TrimSpace(scan.Bytes())
+		if len(body) == 0 {
+			continue
+		}
+		subject, err := subjectOf(body)
+		if err != nil {
+			return &failure{
+				err:  fmt.Errorf("%s:%d:%w", name, line, err),
+				hint: `a line is {"name":…,"value":…,"time":…}, {"service":…,"status":…} or {"type":…}`,
+			}
+		}
+		if err := r.decode(subject, nil, undated, body); err != nil {
+			return &failure{err: fmt.Errorf("%s:%d: %w", name, line, err), hint: "correct the line, or remove it"}
+		}
+		at, ok := r.arrival()
+		if !ok {
+			return &failure{err: fmt.Errorf("%s:%d: the event does not say when it was", name, line), hint: `add "time":"2026-01-15T10:30:00Z"`}
+		}
+		if err := r.take(at, uint64(line)); err != nil {
+			return err
+		}
+	}
+	if err := scan.Err(); err != nil {
+		if errors.Is(err, bufio.ErrTooLong) {
+			return &failure{err: fmt.Errorf("%s:%d:1: line is longer than %d bytes", name, line+1, lineLimit), hint: "one event a line"}
+		}
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// undated is the instant that an event gets which does not name one: the decoder takes it for the arrival. No event is
+// ahead of it.
+var undated = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// arrival is when a line of a file arrives, which is also the time of an event that has none. It is false where nothing
+// says when that is.
+func (r *replay) arrival() (time.Time, bool) {
+	at := r.last
+	for i := range r.events.Samples {
+		if t := r.events.Samples[i].Time(); !t.Equal(undated) {
+			at = later(at, t)
+		}
+	}
+	for i := range r.events.Occurrences {
+		if t := r.events.Occurrences[i].Time; !t.Equal(undated) {
+			at = later(at, t)
+		}
+	}
+	for i := range r.events.Samples {
+		if s := &r.events.Samples[i]; s.Time().Equal(undated) {
+			s.T = at.UnixMilli()
+		}
+	}
+	for i := range r.events.Occurrences {
+		if o := &r.events.Occurrences[i]; o.Time.Equal(undated) {
+			o.Time = at
+		}
+	}
+	return at, !at.IsZero()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// fromNATS reads the stream up to what is its end now.
+func (c *backtestCmd) fromNATS(ctx context.Context, std streams, r *replay) error {
+	conn, js, err := c.connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ask, cancel := context.WithTimeout(ctx, ackTimeout)
+	defer cancel()
+	stream, err := js.Stream(ask, natsbus.EventsStream)
+	if err != nil {
+		hint := "see the log of the NATS server"
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			hint = "start the daemon on that server, which makes the stream: alertd serve --nats " + c.server()
+		}
+		return &failure{err: fmt.Errorf("stream %s at %s: %w", natsbus.EventsStream, c.server(), err), hint: hint}
+	}
+	state := stream.CachedInfo().State
+	if state.Msgs == 0 {
+		return &failure{err: fmt.Errorf("the stream %s at %s is empty", natsbus.EventsStream, c.server()), hint: "alertd backtest --events FILE replays events from a file"}
+	}
+	from := ingest.Start{}
+	first := state.FirstTime
+	if !r.since.IsZero() {
+		from.Time = r.since.Add(-r.lookBack())
+		if first.After(r.since) {
+			fmt.Fprintf(std.err, "the events begin at %s, later than --since: raise events.max_age in the daemon's configuration to keep more\n", first.UTC().Format(time.RFC3339))
+			r.since = first.UTC()
+		}
+		if from.Time.After(state.LastTime) {
+			return &failure{err: fmt.Errorf("no event since %s: the last one came at %s", from.Time.Format(time.RFC3339), state.LastTime.UTC().Format(time.RFC3339)), hint: "choose an earlier --since"}
+		}
+	}
+	// A last message that was deleted by hand never comes: who waits for it would wait for ever.
+	const patience = 15 * time.Second
+	run, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	watch := time.AfterFunc(patience, func() { stop(errEnough) })
+	defer watch.Stop()
+	gaps := uint64(0)
+	o := ingest.ReadOptions{OnGap: func(from, to uint64) { gaps += to - from + 1 }}
+	begun := uint64(0)
+	err = ingest.Read(run, js, natsbus.EventsStream, from, o, func(batch []ingest.Message) error {
+		watch.Stop()
+		defer watch.Reset(patience)
+		if begun == 0 {
+			begun = batch[0].Seq
+			r.meter.total = float64(state.LastSeq - begun + 1)
+		}
+		for i := range batch {
+			m := &batch[i]
+			if m.Seq > state.LastSeq {
+				return errEnough
+			}
+			if err := r.decode(m.Subject, m.Header, m.Time, m.Data); err != nil {
+				r.bad++ // a dead letter, as in the daemon
+			}
+			r.meter.done = float64(m.Seq - begun + 1)
+			if err := r.take(m.Time, m.Seq); err != nil {
+				return err
+			}
+			if m.Seq == state.LastSeq {
+				return errEnough
+			}
+		}
+		return nil
+	})
+	if gaps > 0 {
+		r.meter.clear()
+		fmt.Fprintf(std.err, "%d messages went to retention while they were read\n", gaps)
+	}
+	return err
+}
+
+// lookBack is how much before the beginning the rules read.
+func (r *replay) lookBack() (d time.Duration) {
+	for _, p := range r.policies {
+		d = max(d, p.Rules.LookBack())
+	}
+	return d
+}
+
+// decode reads one message. What is good of it counts, also where the error says that something is not.
+func (r *replay) decode(subject string, header map[string][]string, received time.Time, body []byte) error {
+	r.events.Samples, r.events.Occurrences = r.events.Samples[:0], r.events.Occurrences[:0]
+	if problems := r.decoder.Decode(subject, header, received, body, &r.events); len(problems) > 0 {
+		return errors.New(problems[0].String())
+	}
+	return nil
+}
+
+// take gives the events of one message to the backtests.
+func (r *replay) take(at time.Time, seq uint64) error {
+	if !r.until.IsZero() && !at.Before(r.until) {
+		return errEnough
+	}
+	r.last = at
+	r.meter.tick()
+	if at.Before(r.since) {
+		if at.Before(r.since.Add(-r.lookBack())) {
+			return nil
+		}
+		r.begin(r.since)
+		for _, t := range r.tests {
+			t.Warm(r.events.Samples)
+		}
+		return nil
+	}
+	r.begin(later(r.since, at))
+	for _, t := range r.tests {
+		t.Take(at, seq, &r.events)
+	}
+	return nil
+}
+
+func (r *replay) begin(at time.Time) {
+	if r.tests == nil {
+		for _, p := range r.policies {
+			r.tests = append(r.tests, rehearse.NewBacktest(p, at))
+		}
+	}
+}
+
+// backtestOutput is the answer for programs.
+type backtestOutput struct {
+	Rules   string               `json:"rules"`
+	Bad     int                  `json:"unreadable,omitempty"`
+	Report  *rehearse.Report     `json:"report"`
+	Against string               `json:"against,omitempty"`
+	Old     *rehearse.Report     `json:"oldReport,omitempty"`
+	Changes *rehearse.Comparison `json:"difference,omitempty"`
+}
+
+func (c *backtestCmd) report(std streams, r *replay) error {
+	if len(r.tests) == 0 {
+		return &failure{err: errors.New("there is no event in that time"), hint: "choose an earlier --since, or a later --until"}
+	}
+	end := r.last
+	if !r.until.IsZero() {
+		end = r.until
+	}
+	out := backtestOutput{Rules: c.Rules, Bad: r.bad, Report: r.tests[0].End(end)}
+	if c.Against != "" {
+		out.Against, out.Old = c.Against, r.tests[1].End(end)
+		out.Changes = rehearse.Compare(out.Old, out.Report)
+	}
+	if c.Output == "json" {
+		return writeJSON(std.out, out)
+	}
+	var b bytes.Buffer
+	var err error
+	if out.Changes != nil {
+		err = writeDifference(&b, &out)
+	} else {
+		err = writeReport(&b, &out)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = b.WriteTo(std.out)
+	return err
+}
+
+func writeReport(w io.Writer, out *backtestOutput) error {
+	r := out.Report
+	local := localClock()
+	if len(r.Told) > 0 {
+		t := table{head: []string{local.head("TIME"), "RECEIVER", "STATUS", "SEVERITY", "ALERTS", "WHY"}}
+		for i := range r.Told {
+			n := &r.Told[i]
+			t.add(local.show(n.At), n.Receiver, n.Status, string(n.Severity), named(n), string(n.Reason))
+		}
+		if err := t.write(w); err != nil {
+			return err
+		}
+		if r.Unlisted > 0 {
+			fmt.Fprintf(w, "and %d more\n", r.Unlisted)
+		}
+		fmt.Fprintln(w)
+	}
+	total := 0
+	for _, x := range r.Receivers {
+		total += x.Total
+	}
+	fmt.Fprintf(w, "%s in %s%s, from %s with %s and %s\n", count(total, "notification"), spanned(r), rate(total, r), count(r.Messages, "message"),
+		count(r.Samples, "sample"), count(r.Occurrences, "occurrence"))
+	if out.Bad > 0 {
+		fmt.Fprintf(w, "%s could not be read\n", count(out.Bad, "message"))
+	}
+	if len(r.Receivers) > 0 {
+		fmt.Fprintln(w)
+		t := table{head: []string{"RECEIVER", "CRITICAL", "WARNING", "INFO", "OTHER", "TOTAL"}}
+		for _, x := range r.Receivers {
+			t.add(x.Receiver, strconv.Itoa(x.Critical), strconv.Itoa(x.Warning), strconv.Itoa(x.Info), strconv.Itoa(x.Other), strconv.Itoa(x.Total))
+		}
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	if len(r.Alerts) > 0 {
+		fmt.Fprintln(w)
+		t := table{head: []string{"ALERT", "SEVERITY", "FIRED", "TOLD", "UNDER 5m", "FLAPPED", "FIRING"}}
+		for _, x := range r.Alerts {
+			t.add(x.Alert, string(x.Severity), strconv.Itoa(x.Fired), strconv.Itoa(x.Told), strconv.Itoa(x.Brief), strconv.Itoa(x.Flapped),
+				lasting(time.Duration(x.FiringMS)*time.Millisecond))
+		}
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	if len(r.Withheld) > 0 {
+		var parts []string
+		for _, x := range r.Withheld {
+			parts = append(parts, fmt.Sprintf("%d %s", x.Count, x.Reason))
+		}
+		fmt.Fprintf(w, "\nnot told, or later: %s\n", strings.Join(parts, ", "))
+	}
+	writeRuleErrors(w, r)
+	return nil
+}
+
+func writeRuleErrors(w io.Writer, r *rehearse.Report) {
+	for _, e := range r.Errors {
+		fmt.Fprintf(w, "\n%s could not be evaluated %s: %s\n", e.Rule, count(e.Count, "time"), e.Example)
+	}
+}
+
+func writeDifference(w io.Writer, out *backtestOutput) error {
+	d := out.Changes
+	local := localClock()
+	if len(d.Changes) > 0 {
+		t := table{head: []string{local.head("TIME"), "CHANGE", "RECEIVER", "STATUS", "SEVERITY", "ALERTS"}}
+		for i := range d.Changes {
+			x := &d.Changes[i]
+			what := x.What
+			if x.By != "" {
+				what += ", " + x.By
+			}
+			t.add(local.show(x.At), what, x.Told.Receiver, x.Told.Status, string(x.Told.Severity), named(&x.Told), string(x.Told.Reason))
+		}
+		if err := t.write(w); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "%d gone, %d new, %d moved, %d the same, in %s\n\n", d.Gone, d.New, d.Moved, d.Same, spanned(out.Report))
+
+	t := table{head: []string{"RECEIVER", "TOTAL", "BEFORE", "CRITICAL", "BEFORE", "WARNING", "BEFORE"}}
+	was, is := totalsOf(out.Old.Receivers), totalsOf(out.Report.Receivers)
+	for _, name := range bothNames(was, is) {
+		a, b := was[name], is[name]
+		t.add(name, strconv.Itoa(b.Total), strconv.Itoa(a.Total), strconv.Itoa(b.Critical), strconv.Itoa(a.Critical), strconv.Itoa(b.Warning), strconv.Itoa(a.Warning))
+	}
+	if len(t.rows) > 0 {
+		if err := t.write(w); err != nil {
+			return err
+		}
+		fmt.Fprintln(w)
+	}
+	t = table{head: []string{"ALERT", "FIRED", "BEFORE", "TOLD", "BEFORE", "UNDER 5m", "BEFORE", "FLAPPED", "BEFORE"}}
+	before, after := alertsOf(out.Old.Alerts), alertsOf(out.Report.Alerts)
+	for _, name := range bothNames(before, after) {
+		a, b := before[name], after[name]
+		t.add(name, strconv.Itoa(b.Fired), strconv.Itoa(a.Fired), strconv.Itoa(b.Told), strconv.Itoa(a.Told),
+			strconv.Itoa(b.Brief), strconv.Itoa(a.Brief), strconv.Itoa(b.Flapped), strconv.Itoa(a.Flapped))
+	}
+	if len(t.rows) > 0 {
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	writeRuleErrors(w, out.Report)
+	return nil
+}
+
+func totalsOf(list []rehearse.ReceiverTotal) map[string]rehearse.ReceiverTotal {
+	out := map[string]rehearse.ReceiverTotal{}
+	for _, x := range list {
+		out[x.Receiver] = x
+	}
+	return out
+}
+
+func alertsOf(list []rehearse.AlertTotal) map[string]rehearse.AlertTotal {
+	out := map[string]rehearse.AlertTotal{}
+	for _, x := range list {
+		out[x.Alert] = x
+	}
+	return out
+}
+
+func bothNames[T any](a, b map[string]T) []string {
+	var names []string
+	for _, m := range []map[string]T{a, b} {
+		for name := range m {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// named is what a notification is about: each alert's name once, with the services.
+func named(t *rehearse.Told) string {
+	services := map[string][]string{}
+	var names []string
+	for i := range t.Alerts {
+		a := &t.Alerts[i]
+		if _, ok := services[a.Name()]; !ok {
+			names = append(names, a.Name())
+			services[a.Name()] = nil
+		}
+		if s := a.Service(); s != "" && !slices.Contains(services[a.Name()], s) {
+			services[a.Name()] = append(services[a.Name()], s)
+		}
+	}
+	for i, name := range names {
+		if list := services[name]; len(list) > 0 {
+			names[i] = name + " " + strings.Join(list, ",")
+		}
+	}
+	return strings.Join(names, "; ")
+}
+
+// spanned is how long the replayed time is.
+func spanned(r *rehearse.Report) string { return lasting(r.To.Sub(r.From)) }
+
+func lasting(d time.Duration) string {
+	return model.Duration(d.Round(time.Second)).String()
+}
+
+func rate(total int, r *rehearse.Report) string {
+	days := r.To.Sub(r.From).Hours() / 24
+	if days < 1 {
+		return ""
+	}
+	return fmt.Sprintf(" (%.1f a day)", float64(total)/days)
+}
+
+// meter shows how far a replay is, on a terminal.
+type meter struct {
+	to          io.Writer
+	on          bool
+	total, done float64 // in whatever is counted; 0: not known
+	begun, next time.Time
+	shown       bool
+	calls       int
+}
+
+const meterEvery = 200 * time.Millisecond
+
+func (m *meter) tick() {
+	if m.calls++; !m.on || m.calls%256 != 1 {
+		return
+	}
+	now := time.Now()
+	if m.begun.IsZero() {
+		m.begun, m.next = now, now.Add(meterEvery)
+	}
+	if now.Before(m.next) {
+		return
+	}
+	m.next = now.Add(meterEvery)
+	m.shown = true
+	fmt.Fprint(m.to, "\r\x1b[K"+m.line(now))
+}
+
+// line is "[#####·····] 50%  120000 events  ETA 3s".
+func (m *meter) line(now time.Time) string {
+	const width = 30
+	events := fmt.Sprintf("%d messages", m.calls)
+	if m.total <= 0 {
+		return events
+	}
+	part := min(m.done/m.total, 1)
+	full := int(part * width)
+	left := time.Duration(float64(now.Sub(m.begun)) * (1 - part) / max(part, 1e-9))
+	return fmt.Sprintf("[%s%s] %3.0f%%  %s  ETA %s", strings.Repeat("#", full), strings.Repeat("·", width-full), 100*part, events,
+		cmp.Or(left.Round(time.Second), time.Second))
+}
+
+func (m *meter) clear() {
+	if m.shown {
+		fmt.Fprint(m.to, "\r\x1b[K")
+		m.shown = false
+	}
+}
