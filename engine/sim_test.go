@@ -51,6 +51,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 		{Name: "Disk", KeepFiringFor: 5 * time.Minute},
 		{Name: "Deployed", Occurrence: true, KeepFiringFor: time.Hour},
 		{Name: "Breach", Occurrence: true, KeepFiringFor: 10 * time.Minute},
+		{Name: "Quota", NoData: alertd.Keep, MissingFor: 2 * time.Minute, For: 10 * time.Second},
+		{Name: "Probe", NoData: alertd.Alarm, OnError: alertd.Alarm, Recovers: true},
 	} {
 		r.ID = "f:g" + strconv.Itoa(i) + ":" + r.Name
 		w.rules = append(w.rules, &r)
@@ -115,7 +117,7 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 	}
 }
 
-var severityOf = map[string]string{"Down": "critical", "Slow": "warning", "Disk": "warning", "Deployed": "info", "Breach": "critical"}
+var severityOf = map[string]string{"Down": "critical", "Slow": "warning", "Disk": "warning", "Deployed": "info", "Breach": "critical", "Quota": "warning", "Probe": "critical"}
 
 func finding(r *alertd.Rule, service string) alertd.Finding {
 	return alertd.Finding{
@@ -238,6 +240,9 @@ func (w *world) verdict() {
 	switch {
 	case w.rng.IntN(20) == 0:
 		v.Err = "query timed out"
+		if r.OnError == alertd.Alarm {
+			v.Unknown = []alertd.Finding{finding(r, service)}
+		}
 	case r.Occurrence:
 		v.True = []alertd.Finding{finding(r, service)}
 	case w.rng.IntN(4) == 0: // a tick: the whole rule
@@ -253,7 +258,25 @@ func (w *world) verdict() {
 			v.True = []alertd.Finding{finding(r, service)}
 		}
 	}
+	if v.Err == "" && !r.Occurrence {
+		w.doubt(&v)
+	}
 	w.step(engine.Judged{Verdict: v})
+}
+
+// doubt makes a verdict one of those that do not know everything.
+func (w *world) doubt(v *alertd.Verdict) {
+	switch w.rng.IntN(8) {
+	case 0, 1, 2:
+		v.Witness = says(w.rng.IntN(4))
+		if v.Rule.NoData == alertd.Alarm && v.Scope == "" && len(v.True) == 0 {
+			v.Unknown = []alertd.Finding{finding(v.Rule, "db")}
+		}
+	case 3:
+		v.Late, v.At = true, w.now.Add(-time.Duration(w.rng.IntN(60))*time.Second)
+	case 4:
+		v.Recovered = []alertd.Labels{labels.FromStrings("service", "api"), labels.FromStrings("service", "web")}
+	}
 }
 
 // post posts an alert of somebody else's: one that fires, or its end.
@@ -377,7 +400,7 @@ func (w *world) settle() {
 		w.now = w.now.Add(30 * time.Minute)
 		for _, r := range w.rules {
 			if !r.Occurrence {
-				w.step(engine.Judged{Verdict: alertd.Verdict{Rule: r, At: w.now}})
+				w.step(engine.Judged{Verdict: alertd.Verdict{Rule: r, At: w.now, Recovered: []alertd.Labels{{}}}})
 			}
 		}
 		w.pass(0)

@@ -33,6 +33,8 @@ import (
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
 //
+// and those of aside. A rule may also say no_data=keep, on_error=alert, missing=1m, recovers.
+//
 // The partition of every rule is its label service. What comes out is every decision, in the words of the journal.
 type story struct {
 	t       *testing.T
@@ -147,7 +149,9 @@ func (s *story) run(d *datadriven.TestData) {
 			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Reason, stamp(h.Until))
 		}
 	default:
-		d.Fatalf(s.t, "no such command")
+		if !s.aside(d, args) {
+			d.Fatalf(s.t, "no such command")
+		}
 	}
 }
 
@@ -179,6 +183,14 @@ func (s *story) addRule(d *datadriven.TestData) {
 			r.KeepFiringFor, err = time.ParseDuration(a.Vals[0])
 		case "event":
 			r.Occurrence = true
+		case "no_data":
+			r.NoData = alertd.Policy(a.Vals[0])
+		case "on_error":
+			r.OnError = alertd.Policy(a.Vals[0])
+		case "missing":
+			r.MissingFor, err = time.ParseDuration(a.Vals[0])
+		case "recovers":
+			r.Recovers = true
 		}
 		s.check(err)
 	}
