@@ -131,7 +131,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log})
 	a.outbox.SetSenders(p.senders)
-	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log})
+	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log, NATS: a.bus.Conn()})
 	return a, nil
 }
 

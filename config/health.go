@@ -1,7 +1,7 @@
 package config
 
 import (
-	"strings"
+	"errors"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -9,22 +9,14 @@ import (
 	"alertd/healthpoll"
 )
 
-// The defaults of a health target, and the paths that every service is asked for.
-const (
-	defaultProbeInterval = 10 * time.Second
-	defaultProbeTimeout  = 3 * time.Second
-	leastProbeInterval   = time.Second
-	livePath             = "/health/live"
-	readyPath            = "/health/ready"
-	maxTargets           = 10_000
-)
+const maxTargets = 10_000
 
 // ParseHealth reads the services to ask for their health:
 //
 //	targets: [{service: api, url: http://127.0.0.1:8080, interval: 10s, timeout: 3s}]
 //
-// A target's live and ready are its paths below url, by default /health/live and /health/ready. The name is for
-// positions. The error joins an [*Error] for each mistake.
+// The keys of a target are the fields of [healthpoll.Target], and so are their defaults. The name is for positions.
+// The error joins an [*Error] for each mistake.
 func ParseHealth(name string, data []byte) ([]healthpoll.Target, error) {
 	return parseHealth(name, data, func(string) (string, bool) { return "", false })
 }
@@ -57,8 +49,9 @@ func (p *healthParser) readTargets(n *yaml.Node) {
 	}
 }
 
+// readTarget reads the fields. What they may be is healthpoll's to say; here they get their positions.
 func (p *healthParser) readTarget(n *yaml.Node) healthpoll.Target {
-	t := healthpoll.Target{Live: livePath, Ready: readyPath, Interval: defaultProbeInterval, Timeout: defaultProbeTimeout}
+	var t healthpoll.Target
 	at := map[string]*yaml.Node{}
 	note := func(key string, read func(*yaml.Node)) func(*yaml.Node) {
 		return func(n *yaml.Node) {
@@ -67,43 +60,33 @@ func (p *healthParser) readTarget(n *yaml.Node) healthpoll.Target {
 		}
 	}
 	ok := p.object(n, "target", fields{
-		"service":  note("service", p.textTo(&t.Service, "service")),
-		"url":      note("url", p.textTo(&t.URL, "url")),
-		"live":     note("live", p.textTo(&t.Live, "live")),
-		"ready":    note("ready", p.textTo(&t.Ready, "ready")),
-		"interval": p.durationTo(&t.Interval, "interval", leastProbeInterval),
-		"timeout":  note("timeout", p.durationTo(&t.Timeout, "timeout", time.Millisecond)),
+		"service":       note("service", p.textTo(&t.Service, "service")),
+		"url":           note("url", p.textTo(&t.URL, "url")),
+		"live":          note("live", p.textTo(&t.Live, "live")),
+		"ready":         note("ready", p.textTo(&t.Ready, "ready")),
+		"interval":      note("interval", p.durationTo(&t.Interval, "interval", time.Millisecond)),
+		"timeout":       note("timeout", p.durationTo(&t.Timeout, "timeout", time.Millisecond)),
+		"fall":          note("fall", p.intTo(&t.Fall, "fall")),
+		"rise":          note("rise", p.intTo(&t.Rise, "rise")),
+		"fast_interval": note("fast_interval", p.durationTo(&t.FastInterval, "fast_interval", time.Millisecond)),
 	})
 	if !ok {
 		return t
 	}
-	switch {
-	case t.Service == "":
-		p.fail(n, "a target has no service; add service: NAME")
-	case strings.ContainsAny(t.Service, ".*> \t\r\n"):
-		p.fail(at["service"], "service %s becomes part of a NATS subject and cannot have dots, stars, > or white space", quote(at["service"].Value))
-	case p.services[t.Service]:
+	if err := t.Normalize(); err != nil {
+		where := n
+		if wrong, ok := errors.AsType[*healthpoll.TargetError](err); ok {
+			err = errors.New(wrong.Reason)
+			if at[wrong.Key] != nil {
+				where = at[wrong.Key]
+			}
+		}
+		p.fail(where, "%s", cause(where, err))
+		return t
+	}
+	if p.services[t.Service] {
 		p.fail(at["service"], "service %s is a target already", quote(at["service"].Value))
 	}
 	p.services[t.Service] = true
-	if t.URL == "" {
-		p.fail(n, "target %s has no url; add url: http://HOST:PORT", quote(t.Service))
-	} else if err := httpURL(t.URL); err != nil {
-		p.fail(at["url"], "url: %v", err)
-	}
-	t.URL = strings.TrimRight(t.URL, "/")
-	for _, path := range []struct{ key, value string }{{"live", t.Live}, {"ready", t.Ready}} {
-		if !strings.HasPrefix(path.value, "/") {
-			p.fail(at[path.key], "%s is a path below url; write it like /health/%[1]s", path.key)
-		}
-	}
-	if t.Timeout > t.Interval {
-		where := at["timeout"]
-		if where == nil { // the default; an interval shorter than it shortens it
-			t.Timeout = t.Interval
-			return t
-		}
-		p.fail(where, "timeout %s is longer than the interval %s", t.Timeout, t.Interval)
-	}
 	return t
 }

@@ -18,7 +18,6 @@ import (
 
 	"alertd"
 	"alertd/config"
-	"alertd/healthpoll"
 	"alertd/rules"
 )
 
@@ -84,7 +83,7 @@ func TestLoadTellsEveryMistakeInEveryFile(t *testing.T) {
 	if p != nil || err == nil {
 		t.Fatalf("%+v %v", p, err)
 	}
-	for _, want := range []string{"routing.yaml:1:9: ", "health.yaml:1:21: ", "health.yaml:1:31: ", "one.yaml:1:"} {
+	for _, want := range []string{"routing.yaml:1:9: ", "health.yaml:1:21: ", "one.yaml:1:"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in:\n%v", want, err)
 		}
@@ -155,56 +154,6 @@ func TestRealAlertmanagerFile(t *testing.T) {
 		if strings.Join(got, " ") != tt.want {
 			t.Errorf("%v goes to %v, want %s", tt.labels, got, tt.want)
 		}
-	}
-}
-
-func TestParseHealth(t *testing.T) {
-	got, err := config.ParseHealth("health.yaml", []byte(`
-targets:
-  - {service: api, url: 'http://127.0.0.1:8080/'}
-  - {service: db, url: 'https://db/x', live: /live, ready: '/ready?full=1', interval: 1m, timeout: 10s}
-  - {service: quick, url: 'http://q', interval: 2s}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []healthpoll.Target{
-		{Service: "api", URL: "http://127.0.0.1:8080", Live: "/health/live", Ready: "/health/ready", Interval: 10 * time.Second, Timeout: 3 * time.Second},
-		{Service: "db", URL: "https://db/x", Live: "/live", Ready: "/ready?full=1", Interval: time.Minute, Timeout: 10 * time.Second},
-		{Service: "quick", URL: "http://q", Live: "/health/live", Ready: "/health/ready", Interval: 2 * time.Second, Timeout: 2 * time.Second},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	for _, text := range []string{"", "targets:", "targets: []"} {
-		if got, err := config.ParseHealth("health.yaml", []byte(text)); err != nil || len(got) > 0 {
-			t.Errorf("%q: %v %v", text, got, err)
-		}
-	}
-}
-
-func TestParseHealthRefuses(t *testing.T) {
-	_, err := config.ParseHealth("health.yaml", []byte(`targets:
-  - {servce: api, url: 'http://a'}
-  - {url: 'http://a'}
-  - {service: a b, url: 'http://a'}
-  - {service: c}
-  - {service: d, url: 'a:80'}
-  - {service: e, url: 'http://a', live: live, interval: 10ms}
-  - {service: f, url: 'http://a', live: live}
-  - {service: f, url: 'http://a', interval: 5s, timeout: 10s}
-`))
-	want := `health.yaml:2:6: unknown key "servce" in target; did you mean "service"?
-health.yaml:3:5: a target has no service; add service: NAME
-health.yaml:4:15: service "a b" becomes part of a NATS subject and cannot have dots, stars, > or white space
-health.yaml:5:5: target "c" has no url; add url: http://HOST:PORT
-health.yaml:6:23: url: want a URL that begins with http:// or https:// and names a host
-health.yaml:7:57: interval must be at least 1s
-health.yaml:8:41: live is a path below url; write it like /health/live
-health.yaml:9:15: service "f" is a target already
-health.yaml:9:58: timeout 10s is longer than the interval 5s`
-	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

@@ -3,21 +3,37 @@
 //
 // # What becomes of an answer
 //
-// Every target is asked for two pages at once, /health/live and /health/ready. The event holds the checks of the
-// ready page, and two of its own: "live" and "ready" (they replace checks of the service that have these names),
-// with the latency and, where something is wrong, the reason. The status of the service is the worse of the two.
+// An http target is asked for two pages on one connection, /health/live and /health/ready; [ParseBody] says which
+// bodies are understood. The event holds the checks of the ready page, and two of its own: "live" and "ready" (they
+// replace checks of the service that have these names), with the latency and, where something is wrong, the reason.
+// The targets of the other kinds have one check, which has the name of the kind. The status of the service is the
+// worst of the checks that the poller adds; those in a body are the service's own to weigh.
 //
 // What a service says itself counts at once: a body with "unhealthy" or "degraded", an answer outside 2xx that has
-// a body to read. What it does not say (no connection, no answer in time, no such name, a bad certificate, an error
-// page) may be the network's fault or a restart: it is degraded until the third miss in a row, which come 2 seconds
-// apart, and unhealthy from then on. One answer ends it. A 2xx answer whose body cannot be read is alive, but
-// degraded as for being ready. A body whose timestamp stands still for a minute (three intervals, if that is
-// longer) comes from a cache that nobody fills any more: unhealthy. Clocks are not compared, so a service whose
-// clock is wrong is not taken for a stale one.
+// a body to read, a gRPC server that says NOT_SERVING. What it does not say (no connection, no answer in time, no such
+// name, a bad certificate, an error page) may be the network's fault or a restart: it is degraded until the third
+// miss in a row ([Target.Fall]), and unhealthy from then on. Before anything is known of a target, misses are not told
+// at all until they count: a restart of alertd resolves nothing. Two good answers in a row ([Target.Rise]) end
+// unhealthy. While one of the two is being counted, the target is asked every 2 seconds ([Target.FastInterval]).
+//
+// A 2xx answer whose body cannot be read is alive, but degraded as for being ready. Where the HTTP status, the body's
+// status and its checks contradict each other the worse one counts, and the reason says so. A body whose timestamp
+// stands still for a minute (three intervals, if that is longer) comes from a cache that nobody fills any more:
+// unhealthy. Clocks are not compared, so a service whose clock is wrong is not taken for a stale one.
 //
 // # Schedule
 //
 // Each target has its own place in its interval, from a hash of its name and URL, so that targets spread and keep
-// their place over restarts. A slow target misses slots, it does not queue them. Connections are kept open, proxies
-// of the environment are not used, redirects are not followed.
+// their place over restarts. A slow target misses slots, it does not queue them, and it holds up no other one.
+// Connections are kept open and are made anew, with a fresh look at DNS and the certificate, once an hour and after a
+// failure. Proxies of the environment are not used, redirects are not followed.
+//
+// # When it is the poller
+//
+// While more than half of the targets that are reached over the network (of at least five) cannot be reached, the
+// poller takes itself for blind: it says so in one health event of the service [OwnService], and nothing about targets
+// that it cannot reach, but that those which were unhealthy still are. A target is not told before it is clear which of
+// the two it is, which takes at most one interval. The same event says when questions are asked late. Every minute
+// the poller publishes metrics on each target: how long the phases of a probe took, the interval that was wanted and
+// the one that was achieved, and until when the certificate is good.
 package healthpoll

@@ -9,7 +9,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,90 +19,252 @@ import (
 	"alertd"
 )
 
-// The checks that the poller itself adds to an event.
+// The checks that the poller itself adds to the event of an http target. For the other kinds it is one, and has the
+// name of the kind.
 const (
 	CheckLive  = "live"
 	CheckReady = "ready"
 )
 
-// The reasons why a page is not what it should be begin with one of these words.
+// The reasons why an answer is not what it should be begin with one of these words.
 const (
-	reasonRefused = "refused"
-	reasonTimeout = "timeout"
-	reasonDNS     = "dns"
-	reasonTLS     = "tls"
-	reasonNetwork = "network"
-	reasonStatus  = "http status"
-	reasonBody    = "body"
-	reasonStale   = "stale"
+	reasonRefused       = "refused"
+	reasonTimeout       = "timeout"
+	reasonDNS           = "dns"
+	reasonTLS           = "tls"
+	reasonNetwork       = "network"
+	reasonStatus        = "http status"
+	reasonBody          = "body"
+	reasonStale         = "stale"
+	reasonContradiction = "contradiction"
+	reasonGRPC          = "grpc"
+	reasonService       = "service"
+	reasonHeartbeat     = "heartbeat"
 )
 
-const (
-	fall       = 3               // misses in a row that make a service unhealthy
-	fastAgain  = 2 * time.Second // between misses that do not count yet
-	minFrozen  = time.Minute     // how long a timestamp may stand still, at least
-	frozenRuns = 3               // and in intervals
-)
+// freshAfter is how old a connection may become: a kept one says nothing about DNS and the certificate.
+const freshAfter = time.Hour
 
-// answer is what came back from one page.
+// answer is what came back from one question.
 type answer struct {
-	code   int           // HTTP status; 0 where there was no answer
-	said   bool          // the body could be read
-	health alertd.Health // if said
-	reason string        // what is wrong, with the word that it begins with; "" if nothing
-	took   time.Duration
+	check   string              // its name in the event
+	missed  bool                // nothing came that says how the service is
+	network bool                // missed, and that may be the network's or our own fault
+	status  alertd.HealthStatus // what it means, if not missed
+	reason  string              // what is wrong, with the word that it begins with; "" if nothing
+	report  Report              // what a body said
+	took    time.Duration
+
+	shown alertd.HealthCheck // what it became in the event
 }
 
-// memory is what the poller keeps of a target between probes.
-type memory struct {
-	misses int
-	stamp  time.Time // newest timestamp of a body
-	since  time.Time // when it was first seen, by our clock
+// word is the first of the reason, if the service was not reached.
+func (a *answer) word() string {
+	if !a.missed || !a.network {
+		return ""
+	}
+	word, _, _ := strings.Cut(a.reason, ":")
+	return word
 }
 
-// probe asks for both pages at once.
-func (p *Poller) probe(ctx context.Context, t Target) (live, ready answer) {
-	var wg sync.WaitGroup
-	wg.Go(func() { live = p.get(ctx, t.URL+t.Live, t.Timeout) })
-	wg.Go(func() { ready = p.get(ctx, t.URL+t.Ready, t.Timeout) })
-	wg.Wait()
-	return live, ready
+// unreached is an answer that did not come.
+func unreached(check string, err error, timeout time.Duration) answer {
+	return answer{check: check, missed: true, network: true, reason: explain(err, timeout)}
 }
 
-func (p *Poller) get(ctx context.Context, page string, timeout time.Duration) (a answer) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// result is what a probe learned.
+type result struct {
+	answers []answer // one or two
+	watch   stopwatch
+	expiry  time.Time // of the certificate; zero if there was none
+	domain  string    // that it is for
+	nothing bool      // nothing can be said, not even that it was missed
+}
+
+// The phases of a probe.
+const (
+	phaseDNS = iota
+	phaseConnect
+	phaseTLS
+	phaseFirstByte
+	phaseTotal
+	phases
+)
+
+var phaseNames = [phases]string{"dns", "connect", "tls", "first_byte", "total"}
+
+// stopwatch measures phases. Those of a dial may go on, and call it, after the question was given up.
+type stopwatch struct {
+	mu    sync.Mutex
+	began [phases]time.Time
+	took  [phases]time.Duration
+	dials bool // a connection was made
+}
+
+func (w *stopwatch) start(phase int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began[phase] = time.Now()
+}
+
+func (w *stopwatch) stop(phase int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.began[phase].IsZero() {
+		w.took[phase] = max(w.took[phase], time.Since(w.began[phase]))
+	}
+}
+
+func (w *stopwatch) read() (took [phases]time.Duration, dials bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.took, w.dials
+}
+
+// trace makes the context tell the stopwatch about phases.
+func (w *stopwatch) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { w.start(phaseDNS) },
+		DNSDone:      func(httptrace.DNSDoneInfo) { w.stop(phaseDNS) },
+		ConnectStart: func(string, string) { w.start(phaseConnect) },
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				w.stop(phaseConnect)
+			}
+		},
+		TLSHandshakeStart: func() { w.start(phaseTLS) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err == nil {
+				w.stop(phaseTLS)
+			}
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.dials = w.dials || !info.Reused
+		},
+		WroteRequest:         func(httptrace.WroteRequestInfo) { w.start(phaseFirstByte) },
+		GotFirstResponseByte: func() { w.stop(phaseFirstByte) },
+	})
+}
+
+// probe asks a target in the way of its kind.
+func (p *Poller) probe(ctx context.Context, w *watch) *result {
+	r := &result{}
+	r.watch.start(phaseTotal)
+	whole, cancel := context.WithTimeout(ctx, w.Timeout)
 	defer cancel()
-	start := time.Now()
-	defer func() { a.took = time.Since(start) }()
+	switch w.kind() {
+	case kindHTTP, kindHTTPS:
+		p.askPages(whole, w, r)
+	case kindTCP:
+		p.askTCP(whole, w, r)
+	case kindTLS:
+		p.askTLS(whole, w, r)
+	case kindDNS:
+		p.askDNS(whole, w, r)
+	case kindGRPC, kindGRPCS:
+		p.askGRPC(whole, w, r)
+	case kindNATS:
+		p.askNATS(whole, w, r)
+	case kindHeartbeat:
+		p.listen(whole, w, r)
+	}
+	r.watch.stop(phaseTotal)
+	return r
+}
+
+// askPages asks for both pages of an http target, one after the other on the same connection. What cannot be reached
+// is not asked twice.
+func (p *Poller) askPages(ctx context.Context, w *watch, r *result) {
+	took, now := time.Duration(0), time.Now()
+	fresh := w.failed || now.Sub(w.born) >= freshAfter
+	ctx = r.watch.trace(ctx)
+	live, code, err := p.page(ctx, w, r, w.URL+w.Live, false)
+	took = time.Since(now)
+	live.check, live.took = CheckLive, took
+	if err != nil && success(code) {
+		live.status, live.reason = alertd.Healthy, "" // a body is not wanted: it answers, so it lives
+	}
+	ready := live
+	if !live.network {
+		now = time.Now()
+		ready, code, err = p.page(ctx, w, r, w.URL+w.Ready, fresh)
+		ready.took = time.Since(now)
+		if err != nil && success(code) {
+			ready.status, ready.reason = alertd.Degraded, fmt.Sprintf("%s: answered %d, but %v", reasonBody, code, err)
+		}
+	}
+	ready.check = CheckReady
+	live.report = Report{} // the components are those of the ready page
+	r.answers = []answer{live, ready}
+	if _, dials := r.watch.read(); dials {
+		w.born = time.Now()
+	}
+	w.failed = live.missed || ready.missed
+}
+
+// page asks for one page. The code is 0 where none came; the error says why the body of an answer cannot be read.
+func (p *Poller) page(ctx context.Context, w *watch, r *result, page string, last bool) (a answer, code int, unread error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 	if err != nil {
-		return answer{reason: reasonNetwork + ": the address is not a URL"}
+		return answer{missed: true, reason: reasonNetwork + ": the address is not a URL"}, 0, nil
 	}
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", "application/health+json, application/json, text/plain;q=0.5, */*;q=0.1")
 	req.Header.Set("User-Agent", "alertd-healthpoll")
+	req.Close = last // the next probe then makes a connection
 	resp, err := p.client.Do(req)
 	if err != nil {
-		return answer{reason: explain(err, timeout)}
+		if cert, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			r.certificate(w, cert.UnverifiedCertificates, nil)
+		}
+		return unreached("", err, w.Timeout), 0, nil
 	}
 	defer resp.Body.Close()
+	if resp.TLS != nil {
+		r.certificate(w, resp.TLS.PeerCertificates, resp.TLS.VerifiedChains)
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return answer{reason: explain(err, timeout)} // half an answer is none
+		return unreached("", err, w.Timeout), 0, nil // half an answer is none
 	}
 
-	a.code = resp.StatusCode
-	h, err := ParseBody(resp.StatusCode, body)
-	a.said, a.health = err == nil, h
-	switch {
-	case success(a.code) && err != nil:
-		a.reason = fmt.Sprintf("%s: answered %d, but %v", reasonBody, a.code, err)
-	case 300 <= a.code && a.code < 400:
-		a.said = false // the page is somewhere else
-		a.reason = fmt.Sprintf("%s: answered %d, a redirect, which is not followed; write the page's own address into the target", reasonStatus, a.code)
-	case !success(a.code):
-		a.reason = fmt.Sprintf("%s: answered %d", reasonStatus, a.code)
+	code = resp.StatusCode
+	switch a.report, unread = ParseBody(code, body); {
+	case 300 <= code && code < 400: // the page is somewhere else, whatever is written here
+		a.report, a.missed = Report{}, true
+		a.reason = fmt.Sprintf("%s: answered %d, a redirect, which is not followed; write the page's own address into the target", reasonStatus, code)
+	case unread == nil:
+		a.status, a.reason = a.report.Status, a.report.Reason
+		if a.reason == "" && !success(code) {
+			a.reason = fmt.Sprintf("%s: answered %d", reasonStatus, code)
+		}
+	case !success(code):
+		a.missed, a.reason = true, fmt.Sprintf("%s: answered %d", reasonStatus, code)
 	}
-	return a
+	return a, code, unread
+}
+
+// certificate notes until when the certificate is good: the last chain that can be verified, or, where none can,
+// the certificate itself.
+func (r *result) certificate(w *watch, peer []*x509.Certificate, chains [][]*x509.Certificate) {
+	if u, err := url.Parse(w.URL); err == nil {
+		r.domain = u.Hostname()
+	}
+	if len(peer) > 0 && len(chains) == 0 {
+		r.expiry = peer[0].NotAfter
+	}
+	for _, chain := range chains {
+		first := chain[0].NotAfter
+		for _, c := range chain {
+			if c.NotAfter.Before(first) {
+				first = c.NotAfter
+			}
+		}
+		if first.After(r.expiry) {
+			r.expiry = first
+		}
+	}
 }
 
 // explain says in a few words why there was no answer. It leaves out the URL, which may hold a password.
@@ -110,98 +274,26 @@ func explain(err error, timeout time.Duration) string {
 	var cert *tls.CertificateVerificationError
 	var alert tls.AlertError
 	var authority x509.UnknownAuthorityError
-	var wrapped *url.Error
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("%s: no answer within %s", reasonTimeout, timeout)
 	case errors.As(err, &dns):
 		return cut(fmt.Sprintf("%s: %s: %s", reasonDNS, dns.Name, dns.Err), maxReason)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("%s: no answer within %s", reasonTimeout, timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return reasonRefused + ": nothing listens there"
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &alert):
 		return cut(reasonTLS+": "+inner(err).Error(), maxReason)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return reasonTLS + ": the answer is not TLS; is it an http address?"
-	case errors.As(err, &wrapped):
-		return cut(reasonNetwork+": "+wrapped.Err.Error(), maxReason)
 	default:
-		return cut(reasonNetwork+": "+err.Error(), maxReason)
+		return cut(reasonNetwork+": "+inner(err).Error(), maxReason)
 	}
 }
 
 // inner is the cause under the URL.
 func inner(err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err
 	}
 	return err
 }
-
-// judge makes the event of two answers. See the package's comment for what counts how.
-func (m *memory) judge(t Target, live, ready answer, now time.Time) alertd.Health {
-	h := alertd.Health{Service: t.Service, Checks: map[string]alertd.HealthCheck{}, Timestamp: now.UTC().Truncate(time.Millisecond)}
-	if ready.said {
-		for name, c := range ready.health.Checks {
-			h.Checks[name] = c
-		}
-	}
-
-	l := alertd.HealthCheck{Status: alertd.Healthy, LatencyMS: milliseconds(live.took), Error: live.reason}
-	missed := false
-	switch {
-	case live.said:
-		l.Status = live.health.Status
-	case success(live.code):
-		l.Error = "" // a body is not wanted: it answers, so it lives
-	default:
-		l.Status, missed = alertd.Unhealthy, true
-	}
-
-	r := alertd.HealthCheck{Status: alertd.Unhealthy, LatencyMS: milliseconds(ready.took), Error: ready.reason}
-	switch {
-	case ready.said:
-		r.Status = ready.health.Status
-		if frozen := m.frozen(t, ready.health.Timestamp, now); frozen > 0 && r.Status != alertd.Unhealthy {
-			r.Status = alertd.Unhealthy
-			r.Error = fmt.Sprintf("%s: the body's timestamp has not changed for %s", reasonStale, frozen.Round(time.Second))
-		}
-	case success(ready.code):
-		r.Status = alertd.Degraded
-	default:
-		missed = true
-	}
-
-	if !missed {
-		m.misses = 0
-	} else if m.misses++; m.misses < fall {
-		note := fmt.Sprintf(" (%d of %d)", m.misses, fall)
-		if !live.said && l.Status == alertd.Unhealthy {
-			l.Status, l.Error = alertd.Degraded, l.Error+note
-		}
-		if !ready.said && r.Status == alertd.Unhealthy {
-			r.Status, r.Error = alertd.Degraded, r.Error+note
-		}
-	}
-	h.Checks[CheckLive], h.Checks[CheckReady] = l, r
-	h.Status = l.Status.Worse(r.Status)
-	return h
-}
-
-// undecided reports whether the target missed, but not often enough to count.
-func (m *memory) undecided() bool { return 0 < m.misses && m.misses < fall }
-
-// frozen is how long the timestamp has been standing still, if that is too long.
-func (m *memory) frozen(t Target, stamp, now time.Time) time.Duration {
-	if stamp.IsZero() || !stamp.Equal(m.stamp) {
-		m.stamp, m.since = stamp, now
-		return 0
-	}
-	if d := now.Sub(m.since); d > max(minFrozen, frozenRuns*t.Interval) {
-		return d
-	}
-	return 0
-}
-
-// milliseconds has a resolution of a microsecond; more would be noise.
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

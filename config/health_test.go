@@ -1,0 +1,71 @@
+package config_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"alertd/config"
+	"alertd/healthpoll"
+)
+
+func TestParseHealth(t *testing.T) {
+	got, err := config.ParseHealth("health.yaml", []byte(`
+targets:
+  - {service: api, url: 'http://127.0.0.1:8080/'}
+  - {service: db, url: 'https://db/x', live: /live, ready: '/ready?full=1', interval: 1m, timeout: 10s}
+  - {service: quick, url: 'tcp://q:1', interval: 2s, fall: 5, rise: 1, fast_interval: 500ms}
+  - {service: backup, url: heartbeat:alertd.metrics.backup, interval: 25h}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const s = time.Second
+	want := []healthpoll.Target{
+		{Service: "api", URL: "http://127.0.0.1:8080", Live: "/health/live", Ready: "/health/ready", Interval: 10 * s, Timeout: 3 * s, Fall: 3, Rise: 2, FastInterval: 2 * s},
+		{Service: "db", URL: "https://db/x", Live: "/live", Ready: "/ready?full=1", Interval: 60 * s, Timeout: 10 * s, Fall: 3, Rise: 2, FastInterval: 2 * s},
+		{Service: "quick", URL: "tcp://q:1", Interval: 2 * s, Timeout: s, Fall: 5, Rise: 1, FastInterval: s / 2},
+		{Service: "backup", URL: "heartbeat:alertd.metrics.backup", Interval: 25 * time.Hour, Timeout: 3 * s, Fall: 1, Rise: 1, FastInterval: 2 * s},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, text := range []string{"", "targets:", "targets: []"} {
+		if got, err := config.ParseHealth("health.yaml", []byte(text)); err != nil || len(got) > 0 {
+			t.Errorf("%q: %v %v", text, got, err)
+		}
+	}
+}
+
+func TestParseHealthRefuses(t *testing.T) {
+	_, err := config.ParseHealth("health.yaml", []byte(`targets:
+  - {servce: api, url: 'http://a'}
+  - {url: 'http://a'}
+  - {service: a b, url: 'http://a'}
+  - {service: c}
+  - {service: d, url: 'a:80'}
+  - {service: e, url: 'http://a', interval: 10ms}
+  - {service: f, url: 'http://a', live: live}
+  - {service: f, url: 'http://a', interval: 5s, timeout: 10s}
+  - {service: g, url: 'tcp://a:1', fall: 1000}
+  - {service: h, url: 'tcp://a:1'}
+  - {service: h, url: 'tcp://a:1', fall: -1}
+  - {service: h, url: 'tcp://a:1'}
+`))
+	want := `health.yaml:2:6: unknown key "servce" in target; did you mean "service"?
+health.yaml:3:5: the target has no service; add service: NAME
+health.yaml:4:15: service "a b" becomes part of a NATS subject: no dots, stars, > or white space, at most 128 bytes
+health.yaml:5:5: the target has no url; add url: http://HOST:PORT
+health.yaml:6:23: the url is none that can be asked; write http, https, tcp, tls, grpc or grpcs://HOST:PORT, dns:NAME, nats:SUBJECT or heartbeat:SUBJECT
+health.yaml:7:45: interval 10ms is shorter than 1s
+health.yaml:8:41: live is a path below url; write it like /health/live
+health.yaml:9:58: timeout 10s is not shorter than the interval 5s
+health.yaml:10:42: fall is 1000; want 1 to 100 answers in a row
+health.yaml:12:42: fall: "-1" is not a number from 0 to 2147483647
+health.yaml:13:15: service "h" is a target already`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
