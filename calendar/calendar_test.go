@@ -55,6 +55,9 @@ func TestNextOpenAndNextClose(t *testing.T) {
 		{"a holiday takes its night along", "UTC", []string{"mon-sun 22:00-02:00"}, []string{"2026-01-16"}, "2026-01-16T12:00:00Z", "2026-01-17T22:00:00Z", "2026-01-18T02:00:00Z"},
 		{"a holiday ends the night before", "UTC", []string{"mon-sun 22:00-02:00"}, []string{"2026-01-16"}, "2026-01-15T23:00:00Z", "2026-01-15T23:00:00Z", "2026-01-16T00:00:00Z"},
 
+		{"last day of a leap year beyond the zone's table", "Europe/Berlin", office, nil, "2040-12-31T18:00:00+01:00", "2041-01-01T09:00:00+01:00", "2041-01-01T18:00:00+01:00"},
+		{"over the end of a leap year beyond the zone's table", "Australia/Sydney", []string{"mon 22:00-02:00"}, nil, "2040-12-31T00:00:00+11:00", "2040-12-31T22:00:00+11:00", "2041-01-01T02:00:00+11:00"},
+
 		// Spring: an opening in the gap is the first instant after it, and so is a closing.
 		{"New York, opening in the gap", "America/New_York", []string{"sun 02:30-05:00"}, nil, "2026-03-08T00:00:00-05:00", "2026-03-08T03:00:00-04:00", "2026-03-08T05:00:00-04:00"},
 		{"Berlin, opening in the gap", "Europe/Berlin", []string{"sun 02:30-05:00"}, nil, "2026-03-29T00:00:00+01:00", "2026-03-29T03:00:00+02:00", "2026-03-29T05:00:00+02:00"},

@@ -68,6 +68,11 @@ func stretch(t time.Time, zone *time.Location) (start, end time.Time, offset tim
 	if !start.IsZero() {
 		start = start.UTC()
 	}
+	if !end.IsZero() && !end.After(t) {
+		// Far ahead, where zones have rules and no tables, the library ends the year on the 365th day: on 31 December of
+		// a leap year the bound lies behind. No zone changes its offset around that day.
+		_, end = local.AddDate(0, 0, 2).ZoneBounds()
+	}
 	if !end.IsZero() {
 		end = end.UTC()
 	}

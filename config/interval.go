@@ -6,16 +6,10 @@ import (
 
 	"github.com/prometheus/alertmanager/timeinterval"
 	"go.yaml.in/yaml/v3"
-
-	"alertd/router"
 )
 
 // readIntervals reads one of the two sections that define named time intervals.
 func (p *routingParser) readIntervals(n *yaml.Node, section string) {
-	if p.intervals == nil {
-		p.intervals = make(map[string]bool)
-		p.out.Intervals = make(router.Intervals)
-	}
 	for _, item := range p.list(n, section) {
 		var name string
 		var list []timeinterval.TimeInterval
@@ -37,11 +31,9 @@ func (p *routingParser) readIntervals(n *yaml.Node, section string) {
 			continue
 		case name == "":
 			continue
-		case p.intervals[name]:
-			p.fail(at, "time interval %s is defined twice", quote(at.Value))
+		case !p.define(p.intervals, at, name, "time interval"):
 			continue
 		}
-		p.intervals[name] = true
 		p.out.Intervals[name] = list
 	}
 }

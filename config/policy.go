@@ -42,7 +42,8 @@ receivers:
 `
 
 // Load reads all files at the top of fsys whose names end in .yaml, .yml or .rules: routing.yaml is the routing (a
-// built-in one stands in for it), health.yaml the health targets, and every other one a Prometheus rule file.
+// built-in one stands in for it), TEAM.routing.yaml what a team adds to it, health.yaml the health targets, and every
+// other one a Prometheus rule file. What teams add comes after what routing.yaml has, in the order of the files' names.
 // Folders and names that begin with a dot are left alone. env and readFile are as for [ParseRouting]. The error
 // joins every mistake in every file, and with any there is no policy.
 func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Policy, error) {
@@ -51,29 +52,38 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 		return nil, err
 	}
 	var (
-		p         = &Policy{Version: version(files)}
+		p         = &Policy{}
 		problems  []error
 		ruleFiles []rules.File
 	)
-	routing := rules.File{Name: "(built-in routing)", Data: []byte(builtinRouting)}
+	routing := []rules.File{{Name: "(built-in routing)", Data: []byte(builtinRouting)}}
 	for _, f := range files {
-		switch strings.TrimSuffix(f.Name, path.Ext(f.Name)) {
-		case "routing":
-			routing = f
-		case "health":
+		switch stem := strings.TrimSuffix(f.Name, path.Ext(f.Name)); {
+		case stem == "routing":
+			routing[0] = f
+		case strings.HasSuffix(stem, ".routing"):
+			routing = append(routing, f)
+		case stem == "health":
 			p.Health, err = parseHealth(f.Name, f.Data, env)
 			problems = append(problems, err)
 		default:
 			ruleFiles = append(ruleFiles, f)
 		}
 	}
-	p.Routing, p.Warnings, err = ParseRouting(routing.Name, routing.Data, env, readFile)
+	beside := func(name string) ([]byte, error) {
+		if name = path.Clean(name); !fs.ValidPath(name) {
+			return nil, errors.New("it must be in this folder, or an absolute path")
+		}
+		return fs.ReadFile(fsys, name)
+	}
+	p.Routing, p.Warnings, err = parseRouting(routing, env, readFile, beside)
 	problems = append(problems, err)
 	p.Rules, err = rules.Parse(ruleFiles)
 	problems = append(problems, err)
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
+	p.Version = version(append(files, p.Routing.read...))
 	return p, nil
 }
 

@@ -92,7 +92,6 @@ func (p *routingParser) readGlobal(n *yaml.Node) {
 }
 
 func (p *routingParser) readReceivers(n *yaml.Node) {
-	p.receivers = make(map[string]bool)
 	for _, item := range p.list(n, "receivers") {
 		r, at, ok := p.readReceiver(item)
 		switch {
@@ -101,11 +100,9 @@ func (p *routingParser) readReceivers(n *yaml.Node) {
 			continue
 		case r.Name == "":
 			continue
-		case p.receivers[r.Name]:
-			p.fail(at, "receiver %s is defined twice", quote(at.Value))
+		case !p.define(p.receivers, at, r.Name, "receiver"):
 			continue
 		}
-		p.receivers[r.Name] = true
 		p.out.Receivers = append(p.out.Receivers, r)
 	}
 }

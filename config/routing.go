@@ -1,8 +1,9 @@
 package config
 
 import (
-	"errors"
+	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"alertd"
 	"alertd/calendar"
 	"alertd/router"
+	"alertd/rules"
 )
 
 // Routing is what a routing file says: who is told, when, and together with what.
@@ -30,6 +32,13 @@ type Routing struct {
 
 	// ResolveTimeout is how long an alert that is posted without an end counts as firing. Default 5 minutes.
 	ResolveTimeout time.Duration
+
+	lists []dateList   // of holidays that somebody has to keep up
+	read  []rules.File // other files that it took in
+
+	routeAt      map[*router.Route]Pos
+	receiverAt   map[string]Pos
+	inhibitionAt []Pos
 }
 
 // The defaults of the root route are Alertmanager's.
@@ -43,54 +52,140 @@ const (
 // ParseRouting reads a routing file: Alertmanager's schema, and on top of it
 //
 //	route:     deliver: immediate | business_hours | dashboard, calendar: NAME (both inherited)
-//	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25']}
+//	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25'],
+//	                  country: de-by, ics: closed.ics, special: {'2026-12-24': ['09:00-12:00']}}
 //	receivers: console_configs: [{}]
 //
 // The name is for positions. env looks up what ${NAME} stands for, and readFile reads the files that *_file keys
 // name, as they are written there. The error joins an [*Error] for each mistake.
 func ParseRouting(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Routing, []Warning, error) {
-	p := &routingParser{reader: reader{name: name, env: env, readFile: readFile}}
-	if doc := p.parse(data); doc != nil {
-		p.file(doc)
+	beside := func(file string) ([]byte, error) { return readFile(filepath.Join(filepath.Dir(name), file)) }
+	return parseRouting([]rules.File{{Name: name, Data: data}}, env, readFile, beside)
+}
+
+// parseRouting reads a routing file and the teams' files that add to it. beside reads a file by its name relative
+// to them.
+func parseRouting(files []rules.File, env func(string) (string, bool), readFile, beside func(string) ([]byte, error)) (*Routing, []Warning, error) {
+	p := &routingParser{
+		reader: reader{env: env, readFile: readFile}, beside: beside,
+		calendars: map[string]Pos{}, intervals: map[string]Pos{}, receivers: map[string]Pos{},
+		routes: map[*router.Route]Pos{},
+	}
+	p.out.Calendars = make(map[string]*calendar.Calendar)
+	p.out.Intervals = make(router.Intervals)
+	for i, f := range files {
+		p.name = f.Name
+		if doc := p.parse(f.Data); doc != nil {
+			p.parts = append(p.parts, p.sections(doc, i == 0))
+		}
+	}
+	if len(p.parts) > 0 && p.parts[0].name == files[0].Name { // else the file is not YAML, and all others would seem wrong
+		p.all()
 	}
 	warnings, err := p.done()
 	if err != nil {
 		return nil, warnings, err
 	}
 	p.out.Root.Identify()
+	p.out.routeAt, p.out.receiverAt = p.routes, p.receivers
 	return &p.out, warnings, nil
 }
 
-// routingParser reads the parts of the file in an order in which names are known before they are used.
+// routingParser reads the parts of all files in an order in which names are known before they are used.
 type routingParser struct {
 	reader
 	out       Routing
+	beside    func(string) ([]byte, error)
+	parts     []part
 	global    globals
-	calendars map[string]bool // also those with mistakes, so that using them is not a second one
-	intervals map[string]bool
-	receivers map[string]bool
+	calendars map[string]Pos // where names are defined; also those with mistakes, so that using them is not a second one
+	intervals map[string]Pos
+	receivers map[string]Pos
+	routes    map[*router.Route]Pos
 	depth     int
 }
 
-func (p *routingParser) file(doc *yaml.Node) {
-	sections := make(map[string]*yaml.Node)
-	later := func(key string) func(*yaml.Node) {
-		return func(n *yaml.Node) { sections[key] = n }
-	}
-	known := fields{"templates": p.unused("templates"), "tracing": p.unused("tracing"), "event_recorder": p.unused("event_recorder")}
-	for _, key := range []string{"global", "calendars", "time_intervals", "mute_time_intervals", "receivers", "route", "inhibit_rules"} {
-		known[key] = later(key)
-		sections[key] = &yaml.Node{Line: 1, Column: 1}
-	}
-	p.object(doc, "the routing file", known)
+// part is what one file has.
+type part struct {
+	name     string
+	sections map[string]*yaml.Node
+}
 
-	p.readGlobal(sections["global"])
-	p.readCalendars(sections["calendars"])
-	p.readIntervals(sections["time_intervals"], "time_intervals")
-	p.readIntervals(sections["mute_time_intervals"], "mute_time_intervals")
-	p.readReceivers(sections["receivers"])
-	p.readRoot(sections["route"])
-	p.readInhibitions(sections["inhibit_rules"])
+// What the routing file knows, and what a team's file may add to it.
+var (
+	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "receivers", "route", "inhibit_rules"}
+	teamSections    = []string{"calendars", "time_intervals", "receivers", "routes", "inhibit_rules"}
+)
+
+// sections finds them in a file.
+func (p *routingParser) sections(doc *yaml.Node, main bool) part {
+	found := part{p.name, make(map[string]*yaml.Node)}
+	what, keys, known := "the routing file", routingSections, fields{}
+	if main {
+		for _, key := range []string{"templates", "tracing", "event_recorder"} {
+			known[key] = p.unused(key)
+		}
+	} else {
+		what, keys = "a team's routing file", teamSections
+		for _, key := range []string{"global", "route", "templates"} {
+			known[key] = func(n *yaml.Node) {
+				p.fail(n, "%s belongs into routing.yaml; a team's file has %s", key, strings.Join(teamSections, ", "))
+			}
+		}
+	}
+	for _, key := range keys {
+		known[key] = func(n *yaml.Node) { found.sections[key] = n }
+	}
+	p.object(doc, what, known)
+	return found
+}
+
+// all reads every section of every file.
+func (p *routingParser) all() {
+	p.name = p.parts[0].name
+	p.readGlobal(p.parts[0].section("global"))
+	p.each("calendars", p.readCalendars)
+	p.each("time_intervals", func(n *yaml.Node) { p.readIntervals(n, "time_intervals") })
+	p.each("mute_time_intervals", func(n *yaml.Node) { p.readIntervals(n, "mute_time_intervals") })
+	p.each("receivers", p.readReceivers)
+	p.name = p.parts[0].name
+	p.readRoot(p.parts[0].section("route"))
+	p.each("routes", func(n *yaml.Node) {
+		if p.out.Root != nil {
+			p.readChildren(n, p.out.Root)
+		}
+	})
+	p.warnUnreachable(p.out.Root)
+	p.each("inhibit_rules", p.readInhibitions)
+}
+
+// section is the value of a key, or what stands for its absence.
+func (t part) section(key string) *yaml.Node {
+	if n, ok := t.sections[key]; ok {
+		return n
+	}
+	return &yaml.Node{Line: 1, Column: 1}
+}
+
+// each reads one section of every file that has it.
+func (p *routingParser) each(key string, read func(*yaml.Node)) {
+	for _, t := range p.parts {
+		if n, ok := t.sections[key]; ok {
+			p.name = t.name
+			read(n)
+		}
+	}
+}
+
+// define notes where a name is defined, and refuses a second place.
+func (p *routingParser) define(names map[string]Pos, n *yaml.Node, name, what string) bool {
+	first, again := names[name]
+	if again {
+		p.fail(n, "%s %s is defined twice; it is at %s already", what, quote(n.Value), first)
+		return false
+	}
+	names[name] = p.pos(n)
+	return true
 }
 
 func (p *routingParser) readRoot(n *yaml.Node) {
@@ -99,6 +194,7 @@ func (p *routingParser) readRoot(n *yaml.Node) {
 		return
 	}
 	p.out.Root = p.readRoute(n, nil)
+	p.routes[p.out.Root] = p.pos(n)
 }
 
 // readRoute reads one node of the tree and all below it. parent is nil for the root.
@@ -153,11 +249,36 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 	}
 	p.chooseCalendar(deliver, r, parent)
 	if children != nil {
-		for _, child := range p.list(children, "routes") {
-			r.Routes = append(r.Routes, p.readRoute(child, r))
-		}
+		p.readChildren(children, r)
 	}
 	return r
+}
+
+func (p *routingParser) readChildren(n *yaml.Node, parent *router.Route) {
+	for _, child := range p.list(n, "routes") {
+		if r := p.readRoute(child, parent); r != nil {
+			parent.Routes = append(parent.Routes, r)
+			p.routes[r] = p.pos(child)
+		}
+	}
+}
+
+// warnUnreachable finds routes behind a sibling that takes every alert.
+func (p *routingParser) warnUnreachable(root *router.Route) {
+	if len(p.problems) > 0 {
+		return // a matcher that cannot be read would look like none
+	}
+	root.Walk(func(r *router.Route) {
+		var taker *router.Route
+		for _, child := range r.Routes {
+			if taker != nil {
+				p.warnings = append(p.warnings, Warning{p.routes[child], fmt.Sprintf(
+					"no alert comes to this route: the one at %s takes every alert; put it last, or give it continue: true", p.routes[taker])})
+			} else if len(child.Matchers) == 0 && !child.Continue {
+				taker = child
+			}
+		}
+	})
 }
 
 // failOnRoot refuses what would make the top route miss alerts. Empty values are harmless.
@@ -170,15 +291,15 @@ func (p *routingParser) failOnRoot(n *yaml.Node, key string) {
 }
 
 func (p *routingParser) receiverTo(to *string) func(*yaml.Node) {
-	return p.nameTo(to, "receiver", "receivers", func() map[string]bool { return p.receivers })
+	return p.nameTo(to, "receiver", "receivers", func() map[string]Pos { return p.receivers })
 }
 
 func (p *routingParser) calendarTo(to *string) func(*yaml.Node) {
-	return p.nameTo(to, "calendar", "calendars", func() map[string]bool { return p.calendars })
+	return p.nameTo(to, "calendar", "calendars", func() map[string]Pos { return p.calendars })
 }
 
 // nameTo reads a name that another section must define.
-func (p *routingParser) nameTo(to *string, what, section string, defined func() map[string]bool) func(*yaml.Node) {
+func (p *routingParser) nameTo(to *string, what, section string, defined func() map[string]Pos) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if s, ok := p.text(n, what); ok && s != "" && p.isDefined(n, s, what, section, defined()) {
 			*to = s
@@ -186,8 +307,8 @@ func (p *routingParser) nameTo(to *string, what, section string, defined func() 
 	}
 }
 
-func (p *routingParser) isDefined(n *yaml.Node, name, what, section string, defined map[string]bool) bool {
-	if defined[name] {
+func (p *routingParser) isDefined(n *yaml.Node, name, what, section string, defined map[string]Pos) bool {
+	if _, ok := defined[name]; ok {
 		return true
 	}
 	p.fail(target(n), "%s %s is not defined under %s%s", what, quote(target(n).Value), section,
@@ -244,6 +365,7 @@ func (p *routingParser) readDeliver(n *yaml.Node, r *router.Route) {
 // chooseCalendar finds the business hours of a route that waits for them and names none: the only calendar, or the
 // one that is called default.
 func (p *routingParser) chooseCalendar(n *yaml.Node, r, parent *router.Route) {
+	_, hasDefault := p.calendars["default"]
 	inherited := parent != nil && parent.Deliver == alertd.BusinessHours && n.Kind == yaml.MappingNode
 	switch {
 	case r.Deliver != alertd.BusinessHours || r.Calendar != "":
@@ -251,7 +373,7 @@ func (p *routingParser) chooseCalendar(n *yaml.Node, r, parent *router.Route) {
 		for name := range p.calendars {
 			r.Calendar = name
 		}
-	case p.calendars["default"]:
+	case hasDefault:
 		r.Calendar = "default"
 	case inherited: // said already, on the parent
 	case len(p.calendars) == 0:
@@ -351,62 +473,7 @@ func (p *routingParser) readInhibitions(n *yaml.Node) {
 			p.warn(item, "this inhibition rule lacks source_matchers or target_matchers, so that side matches every alert")
 		}
 		p.out.Inhibitions = append(p.out.Inhibitions, r)
-	}
-}
-
-func (p *routingParser) readCalendars(n *yaml.Node) {
-	p.calendars = make(map[string]bool)
-	p.out.Calendars = make(map[string]*calendar.Calendar)
-	for _, e := range p.entries(n, "calendars") {
-		name := e.key.Value
-		if name == "" {
-			p.fail(e.key, "a calendar has no name")
-			continue
-		}
-		p.calendars[name] = true
-		spec := calendar.Spec{Name: name}
-		at := map[string]*yaml.Node{"": e.key, "time_zone": e.key, "hours": e.key, "holidays": e.key}
-		ok := p.object(e.value, "calendar "+quote(name), fields{
-			"time_zone": func(n *yaml.Node) {
-				at["time_zone"] = target(n)
-				p.textTo(&spec.TimeZone, "time_zone")(n)
-			},
-			"hours": func(n *yaml.Node) {
-				at["hours"] = target(n)
-				spec.Hours = p.texts(n, "hours")
-			},
-			"holidays": func(n *yaml.Node) {
-				at["holidays"] = target(n)
-				spec.Holidays = p.texts(n, "holidays")
-			},
-		})
-		if !ok {
-			continue
-		}
-		c, err := calendar.New(spec)
-		if err != nil {
-			p.failCalendar(err, at)
-			continue
-		}
-		p.out.Calendars[name] = c
-	}
-}
-
-// failCalendar finds the place of each mistake in a calendar.
-func (p *routingParser) failCalendar(err error, at map[string]*yaml.Node) {
-	all := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		all = joined.Unwrap()
-	}
-	for _, err := range all {
-		n, name := at[""], at[""].Value
-		if e, ok := errors.AsType[*calendar.Error](err); ok {
-			n, err = at[e.Field], e.Err
-			if e.Index >= 0 && e.Index < len(n.Content) {
-				n = target(n.Content[e.Index])
-			}
-		}
-		p.fail(n, "calendar %s: %s", quote(name), cause(n, err))
+		p.out.inhibitionAt = append(p.out.inhibitionAt, p.pos(item))
 	}
 }
 

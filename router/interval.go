@@ -100,7 +100,8 @@ func nextBoundary(ti timeinterval.TimeInterval, t time.Time) time.Time {
 	}
 	at := t.Add(time.Duration(boundary-minute) * time.Minute)
 	// The wall clock runs evenly only up to the next change of the offset.
-	if _, end := local.ZoneBounds(); !end.IsZero() && end.Before(at) {
+	// (On 31 December of a leap year far ahead the library gives a bound that is over already.)
+	if _, end := local.ZoneBounds(); end.After(t) && end.Before(at) {
 		at = end.UTC()
 		if whole := at.Truncate(time.Minute); whole.Before(at) {
 			at = whole.Add(time.Minute)

@@ -54,6 +54,7 @@ func TestMuted(t *testing.T) {
 		mute, active []string
 		by, until    string // both "" when not muted
 	}{
+		{"last day of a leap year beyond the zone's table", "2040-12-31T12:00:00Z", []string{"office"}, nil, "office", "2040-12-31T17:00:00Z"},
 		{"nothing named", "2026-01-15T12:00:00Z", nil, nil, "", ""},
 		{"outside of a mute", "2026-01-15T12:00:00Z", []string{"night"}, nil, "", ""},
 		{"inside of a mute, over midnight", "2026-01-15T22:30:17Z", []string{"night"}, nil, "night", "2026-01-16T06:00:00Z"},
