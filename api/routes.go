@@ -37,8 +37,11 @@ func alertOf(a *alertd.Alert) Alert {
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
 		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID,
 	}
+	if a.State.Active() { // Prometheus has no other word for it
+		out.State = string(alertd.Firing)
+	}
 	if a.State == alertd.Recovering {
-		out.State, out.KeepFiringSince = string(alertd.Firing), a.GoneAt
+		out.KeepFiringSince = a.GoneAt
 	}
 	return out
 }

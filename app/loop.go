@@ -213,7 +213,18 @@ func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
 			}
 		}
 	}
+	l.evaluator.Behind(l.lag(now, batch[len(batch)-1].at))
 	return inputs
+}
+
+// lag is how long the oldest event that waits to be read has been in the stream, about: as long as the newest one
+// that is read, if more are waiting. A backlog that was there at the start is not a load that is too high: it is
+// judged as if it had come in time.
+func (l *leader) lag(now, newest time.Time) time.Duration {
+	if len(l.arrivals) == 0 || newest.IsZero() || l.behind(now) {
+		return 0
+	}
+	return max(0, now.Sub(newest))
 }
 
 // turn decides, remembers, and only then speaks.

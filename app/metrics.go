@@ -115,6 +115,8 @@ var (
 	descBytes      = desc("alertd_window_bytes", "Estimated size of the window of the rules.")
 	descEvals      = desc("alertd_evaluations_total", "Evaluations of rules.", "path")
 	descMissed     = desc("alertd_missed_slots_total", "Evaluations of whole rules that came too late to be made.")
+	descSettle     = desc("alertd_settle_seconds", "How long a key of a rule is not evaluated again. It grows while more events arrive than can be judged one by one.")
+	descLate       = desc("alertd_samples_late_total", "Samples that came after a slot that should have seen them, by whether it was evaluated again.", "slot")
 	descRefused    = desc("alertd_samples_refused_total", "Samples that did not go into the window.", "reason")
 )
 
@@ -122,7 +124,7 @@ var (
 func (c loopCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLeading, descAlerts, descGroups, descOutbox, descCheckpoint, descSeries, descWindow, descBytes, descEvals,
-		descMissed, descRefused,
+		descMissed, descRefused, descSettle, descLate,
 	} {
 		ch <- d
 	}
@@ -140,7 +142,7 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 	defer stop()
 	err := c.app.ask(ctx, func(l *leader) {
 		s, w := l.machine.Stats(), l.evaluator.Stats()
-		for _, st := range []alertd.State{alertd.Pending, alertd.Firing, alertd.Recovering, alertd.Resolved} {
+		for _, st := range []alertd.State{alertd.Pending, alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing, alertd.Resolved} {
 			gauge(descAlerts, float64(s.Alerts[st]), string(st))
 		}
 		gauge(descGroups, float64(s.Groups))
@@ -153,6 +155,10 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(descEvals, float64(w.Whole), "whole")
 		counter(descEvals, float64(w.Cheap), "cheap")
 		counter(descMissed, float64(w.MissedSlots))
+		settle, _ := l.evaluator.Settle()
+		gauge(descSettle, settle.Seconds())
+		counter(descLate, float64(w.Late), "evaluated again")
+		counter(descLate, float64(w.TooLate), "stays")
 		counter(descRefused, float64(w.TooNew), "too far ahead")
 		counter(descRefused, float64(w.TooOld), "too late")
 		counter(descRefused, float64(w.Duplicates), "duplicate")

@@ -148,5 +148,13 @@ func (a *App) checkRules(ctx context.Context) (alertd.HealthStatus, error) {
 	if !a.leading.Load() {
 		return alertd.Degraded, errStandby
 	}
-	return alertd.Unhealthy, a.ask(ctx, func(*leader) {})
+	var settle time.Duration
+	var behind bool
+	if err := a.ask(ctx, func(l *leader) { settle, behind = l.evaluator.Settle() }); err != nil {
+		return alertd.Unhealthy, err
+	}
+	if behind {
+		return alertd.Degraded, rulesBehind(settle)
+	}
+	return alertd.Healthy, nil
 }

@@ -23,6 +23,11 @@ func rulesFailing(n int, example string) error {
 	return fmt.Errorf("%d rules could not be evaluated, one of them %s", n, example)
 }
 
+func rulesBehind(settle time.Duration) error {
+	return fmt.Errorf("more events arrive than can be judged one by one: each key of a rule is evaluated at most every %s until they are read",
+		settle.Round(time.Millisecond))
+}
+
 // ask lets the loop run f between two turns: f may read everything that the loop owns, and must copy what it keeps.
 func (a *App) ask(ctx context.Context, f func(*leader)) error {
 	if !a.leading.Load() {

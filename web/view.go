@@ -273,7 +273,7 @@ const over = 3
 
 func order(s alertd.State) int {
 	switch s {
-	case alertd.Firing:
+	case alertd.Firing, alertd.NoData, alertd.Failing:
 		return 0
 	case alertd.Recovering:
 		return 1
