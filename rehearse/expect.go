@@ -162,7 +162,11 @@ func (r *testRun) compareSamples(t exprTest) {
 		slices.SortFunc(out, compareBlocks)
 		return out
 	}
-	r.fail(t.line, diffBlocks(blocks(exp), blocks(got)), "expr %s at %s", t.Expr, t.EvalTime)
+	diff, why := diffBlocks(blocks(exp), blocks(got)), ""
+	if !slices.ContainsFunc(diff, func(line string) bool { return line[0] != ' ' }) {
+		why = ": NaN is not equal to NaN, as in promtool"
+	}
+	r.fail(t.line, diff, "expr %s at %s%s", t.Expr, t.EvalTime, why)
 }
 
 func (s expectedSample) parse() (sampleOf, error) {

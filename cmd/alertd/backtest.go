@@ -422,10 +422,14 @@ func writeDifference(w io.Writer, out *backtestOutput) error {
 		for i := range d.Changes {
 			x := &d.Changes[i]
 			what := x.What
-			if x.By != "" {
-				what += ", " + x.By
+			if x.What == rehearse.Moved {
+				if by := x.At.Sub(x.From); by < 0 {
+					what += " -" + lasting(-by)
+				} else {
+					what += " +" + lasting(by)
+				}
 			}
-			t.add(local.show(x.At), what, x.Told.Receiver, x.Told.Status, string(x.Told.Severity), named(&x.Told), string(x.Told.Reason))
+			t.add(local.show(x.At), what, x.Told.Receiver, x.Told.Status, string(x.Told.Severity), named(&x.Told))
 		}
 		if err := t.write(w); err != nil {
 			return err
