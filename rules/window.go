@@ -178,12 +178,17 @@ type view struct {
 // Querier implements storage.Queryable.
 func (v view) Querier(_, _ int64) (storage.Querier, error) { return v, nil }
 
-// Select implements storage.Querier. The engine passes on the very matchers that the rule's expression has.
-func (v view) Select(_ context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
+// Select implements storage.Querier. The engine passes on the very matchers that the rule's expression has. As from
+// Prometheus's TSDB it gets no sample outside of the time that it asks for: some functions count on that.
+func (v view) Select(_ context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
+	from, to := int64(math.MinInt64), int64(math.MaxInt64)
+	if hints != nil {
+		from, to = hints.Start, hints.End
+	}
 	if v.rule != nil {
 		for i, u := range v.rule.uses {
 			if len(ms) == len(u.matchers) && (len(ms) == 0 || ms[0] == u.matchers[0]) {
-				return &seriesSet{list: v.members(i), at: -1, view: v, believed: v.rule.deltaOf(u)}
+				return &seriesSet{list: v.members(i), at: -1, from: from, to: to, view: v, believed: v.rule.deltaOf(u)}
 			}
 		}
 	}
@@ -196,7 +201,7 @@ func (v view) Select(_ context.Context, _ bool, _ *storage.SelectHints, ms ...*l
 		}
 	}
 	slices.SortFunc(list, byLabels)
-	return &seriesSet{list: list, at: -1, view: v, believed: defaultLookbackDelta.Milliseconds()}
+	return &seriesSet{list: list, at: -1, from: from, to: to, view: v, believed: defaultLookbackDelta.Milliseconds()}
 }
 
 // members are the series that selector i of the rule may read.
@@ -223,16 +228,66 @@ func (view) Close() error { return nil }
 type seriesSet struct {
 	list     []*series
 	at       int
+	from, to int64
 	view     view
 	believed int64 // how long samples are believed that do not say so themselves, milliseconds
 }
 
-func (s *seriesSet) Next() bool                        { s.at++; return s.at < len(s.list) }
+func (s *seriesSet) Next() bool { s.at++; return s.at < len(s.list) }
 func (s *seriesSet) At() storage.Series {
-	return lasting(s.list[s.at], s.list[s.at].believed(s.believed), s.view.delta)
+	return &excerpt{lasting(s.list[s.at], s.list[s.at].believed(s.believed), s.view.delta), s.from, s.to}
 }
 func (s *seriesSet) Err() error                        { return nil }
 func (s *seriesSet) Warnings() annotations.Annotations { return nil }
+
+// excerpt is a series without what lies outside of a time.
+type excerpt struct {
+	storage.Series
+	from, to int64
+}
+
+// Iterator implements storage.Series.
+func (x *excerpt) Iterator(it chunkenc.Iterator) chunkenc.Iterator {
+	c, ok := it.(*excerptCursor)
+	if !ok {
+		c = new(excerptCursor)
+	}
+	*c = excerptCursor{Iterator: x.Series.Iterator(c.Iterator), from: x.from, to: x.to}
+	return c
+}
+
+type excerptCursor struct {
+	chunkenc.Iterator
+	from, to    int64
+	begun, over bool
+}
+
+// Next implements chunkenc.Iterator.
+func (c *excerptCursor) Next() chunkenc.ValueType {
+	if !c.begun {
+		return c.Seek(c.from)
+	}
+	if c.over {
+		return chunkenc.ValNone
+	}
+	return c.within(c.Iterator.Next())
+}
+
+// Seek implements chunkenc.Iterator.
+func (c *excerptCursor) Seek(t millis) chunkenc.ValueType {
+	if c.begun = true; c.over {
+		return chunkenc.ValNone
+	}
+	return c.within(c.Iterator.Seek(max(t, c.from)))
+}
+
+func (c *excerptCursor) within(kind chunkenc.ValueType) chunkenc.ValueType {
+	if kind == chunkenc.ValNone || c.AtT() > c.to {
+		c.over = true
+		return chunkenc.ValNone
+	}
+	return kind
+}
 
 // parsed gives the engine expressions that are parsed already. The engine writes into what it evaluates, so each
 // call gets a copy, which costs a fraction of parsing; selectors keep their matchers, by which view knows them.
