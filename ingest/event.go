@@ -140,7 +140,11 @@ func (d *Decoder) metric(e *object, key []byte) *fault {
 	if key != nil {
 		d.table.put(key, ls)
 	}
-	d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: ls, T: t, V: v, Trace: d.traceOf(e)})
+	valid, err := e.validFor(0)
+	if err != nil {
+		return err
+	}
+	d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: ls, T: t, V: v, Trace: d.traceOf(e), ValidFor: valid})
 	return nil
 }
 
@@ -167,12 +171,16 @@ func (d *Decoder) occurrence(e *object) *fault {
 	if err != nil {
 		return err
 	}
+	valid, err := e.validFor(0)
+	if err != nil {
+		return err
+	}
 	set := d.newSet("")
 	if err := d.labels(e, set); err != nil {
 		return err
 	}
 	d.out.Occurrences = append(d.out.Occurrences, alertd.Occurrence{
-		Type: typ, Labels: set.labels(), Message: cut(message), Time: milli(t), Trace: d.traceOf(e),
+		Type: typ, Labels: set.labels(), Message: cut(message), Time: milli(t), Trace: d.traceOf(e), ValidFor: valid,
 	})
 	return nil
 }
@@ -196,6 +204,15 @@ func (d *Decoder) health(e *object) *fault {
 	if err != nil {
 		return err
 	}
+	valid, err := e.validFor(alertd.HealthStands)
+	if err != nil {
+		return err
+	}
+	defer func(from int) {
+		for i := range d.out.Samples[from:] {
+			d.out.Samples[from+i].ValidFor = valid
+		}
+	}(len(d.out.Samples))
 	trace := d.traceOf(e)
 	d.states(t, trace, status, MetricHealth, service, "")
 

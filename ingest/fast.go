@@ -88,6 +88,8 @@ func (d *Decoder) fast(i int) (end int, key []byte) {
 			if ok {
 				i, ok = skip(b, i)
 			}
+		case "valid_for":
+			ok = false // rare
 		default: // the publisher's own
 			i, ok = skip(b, i)
 			ok = ok && printable(field)
