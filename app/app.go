@@ -39,6 +39,7 @@ type Options struct {
 	Listen     string // HTTP, HOST:PORT; port 0 is any free one
 	NATS       string // URL of an existing NATS; "" embeds one
 	NATSListen string // embedded: HOST:PORT for publishers
+	OTLPListen string // metrics over OTLP/HTTP, HOST:PORT; "" takes none
 
 	Node    string    // this node's name in the journal; "" is made of the host's name and the data folder's
 	Console io.Writer // where pages go when no receiver is configured; nil is standard output
@@ -58,6 +59,7 @@ type App struct {
 	journal     *journal.NATS
 	deadLetters *ingest.DeadLetters
 	listener    net.Listener
+	otlp        *otlpReceiver // nil where none is wanted
 	metrics     *metrics
 	outbox      *notifier.Outbox
 	poller      *healthpoll.Poller
@@ -114,6 +116,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		return nil, fmt.Errorf("HTTP: %w\n  hint: choose another address with --listen", err)
 	}
 	a.onClose("http listener", func(context.Context) error { return ignoreClosed(a.listener.Close()) })
+	if a.otlp, err = a.listenOTLP(o.OTLPListen); err != nil {
+		return nil, err
+	}
 	a.external = o.Config.ExternalURL
 	if a.external == "" {
 		a.external = "http://" + a.listener.Addr().String()
@@ -220,6 +225,9 @@ func (a *App) Run(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 	start("http", func(context.Context) error { return server.Serve(a.listener) })
+	if a.otlp != nil {
+		start("otlp", a.otlp.run)
+	}
 	start("history", a.project)
 	start("jobs", a.jobs)
 	start("healthpoll", a.poller.Run)

@@ -121,10 +121,15 @@ func daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a, run(t, a)
+}
+
+func run(t *testing.T, a *app.App) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	stop := sync.OnceFunc(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
@@ -134,7 +139,7 @@ func daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
 		}
 	})
 	t.Cleanup(stop)
-	return a, stop
+	return stop
 }
 
 func publish(t *testing.T, a *app.App, subject, event string) {

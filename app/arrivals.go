@@ -85,6 +85,7 @@ func (l *leader) lost(from, to uint64) {
 // decode turns messages into arrivals. What cannot be decoded becomes a dead letter, and the rest goes on.
 func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.Message) []arrival {
 	out := make([]arrival, len(batch))
+	defer func(before uint64) { l.metrics.skipped.Add(float64(d.Skipped() - before)) }(d.Skipped())
 	for i := range batch {
 		m := &batch[i]
 		a := &out[i]

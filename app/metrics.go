@@ -18,6 +18,7 @@ type metrics struct {
 	events           prometheus.Counter
 	samples          prometheus.Counter
 	deadLetters      prometheus.Counter
+	skipped          prometheus.Counter
 	lost             prometheus.Counter
 	transitions      *prometheus.CounterVec
 	withheld         *prometheus.CounterVec
@@ -48,6 +49,7 @@ func newMetrics(a *App) *metrics {
 	m.events = counter("alertd_events_received_total", "Messages read from the EVENTS stream.")
 	m.samples = counter("alertd_samples_received_total", "Samples in those messages.")
 	m.deadLetters = counter("alertd_dead_letters_total", "Events that could not be decoded.")
+	m.skipped = counter("alertd_values_skipped_total", "Values that are no samples: texts among the fields of line protocol and of fluent-bit.")
 	m.lost = counter("alertd_events_lost_total", "Events that went to retention before they were evaluated.")
 	m.transitions = vec("alertd_transitions_total", "Changes of alerts' states.", "to", "severity")
 	m.withheld = vec("alertd_withheld_total", "Alerts that were not told, or not yet, by reason.", "reason")

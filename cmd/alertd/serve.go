@@ -28,13 +28,14 @@ type serveCmd struct {
 	NATSNKey   string `name:"nats-nkey" type:"existingfile" placeholder:"FILE" help:"Seed of the nkey for --nats."`
 	NATSToken  string `name:"nats-token" env:"ALERTD_NATS_TOKEN" placeholder:"TOKEN" help:"Token for --nats; better in $$ALERTD_NATS_TOKEN, where other users do not see it."`
 	NATSListen string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
+	OTLPListen string `name:"otlp-listen" placeholder:"HOST:PORT" help:"Take metrics over OTLP/HTTP as well, for instance at 127.0.0.1:4318."`
 }
 
 // Run runs the daemon until ctx ends. SIGHUP reloads the files.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	log := slog.New(slog.NewTextHandler(std.err, nil))
 	o := app.Options{
-		Rules: c.files(), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen,
+		Rules: c.files(), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen, OTLPListen: c.OTLPListen,
 		Console: std.out, Version: versionText(), Log: log,
 	}
 	var err error
