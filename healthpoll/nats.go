@@ -87,14 +87,16 @@ func (p *Poller) listen(ctx context.Context, w *watch, r *result) {
 		base = heard
 	}
 	w.deadline = base.Add(w.Interval)
-	a := alive(kindHeartbeat)
+	a := answer{check: kindHeartbeat, missed: true}
 	switch quiet := now.Sub(base); {
 	case quiet > w.Interval && beat == 0:
-		a.missed, a.reason = true, fmt.Sprintf("%s: nothing on %s since alertd listens (%s), wanted every %s", reasonHeartbeat, w.subject(), quiet.Round(time.Second), w.Interval)
+		a.reason = fmt.Sprintf("%s: nothing on %s since alertd listens (%s), wanted every %s", reasonHeartbeat, w.subject(), quiet.Round(time.Second), w.Interval)
 	case quiet > w.Interval:
-		a.missed, a.reason = true, fmt.Sprintf("%s: nothing on %s for %s, wanted every %s", reasonHeartbeat, w.subject(), quiet.Round(time.Second), w.Interval)
+		a.reason = fmt.Sprintf("%s: nothing on %s for %s, wanted every %s", reasonHeartbeat, w.subject(), quiet.Round(time.Second), w.Interval)
 	case beat == 0:
 		return // nothing yet, and nothing is due yet
+	default:
+		a = alive(kindHeartbeat)
 	}
 	r.nothing = false
 	r.answers = []answer{a}

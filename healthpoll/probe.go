@@ -177,19 +177,19 @@ func (p *Poller) probe(ctx context.Context, w *watch) *result {
 // askPages asks for both pages of an http target, one after the other on the same connection. What cannot be reached
 // is not asked twice.
 func (p *Poller) askPages(ctx context.Context, w *watch, r *result) {
-	took, now := time.Duration(0), time.Now()
-	fresh := w.failed || now.Sub(w.born) >= freshAfter
+	now := time.Now()
 	ctx = r.watch.trace(ctx)
 	live, code, err := p.page(ctx, w, r, w.URL+w.Live, false)
-	took = time.Since(now)
-	live.check, live.took = CheckLive, took
+	live.check, live.took = CheckLive, time.Since(now)
 	if err != nil && success(code) {
 		live.status, live.reason = alertd.Healthy, "" // a body is not wanted: it answers, so it lives
 	}
 	ready := live
 	if !live.network {
 		now = time.Now()
-		ready, code, err = p.page(ctx, w, r, w.URL+w.Ready, fresh)
+		_, dialed := r.watch.read()
+		last := !dialed && (w.failed || now.Sub(w.born) >= freshAfter)
+		ready, code, err = p.page(ctx, w, r, w.URL+w.Ready, last)
 		ready.took = time.Since(now)
 		if err != nil && success(code) {
 			ready.status, ready.reason = alertd.Degraded, fmt.Sprintf("%s: answered %d, but %v", reasonBody, code, err)
