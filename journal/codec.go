@@ -55,7 +55,7 @@ func decode(b []byte) (c alertd.Commit, err error) {
 func decisions(e *alertd.Entry) (n int) {
 	for _, set := range [...]bool{
 		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil,
-		e.Flushed != nil, e.Planned != nil, e.Attempted != nil, e.Policy != nil,
+		e.Flushed != nil, e.Planned != nil, e.Attempted != nil, e.Policy != nil, e.Silence != nil,
 	} {
 		if set {
 			n++
