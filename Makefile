@@ -44,6 +44,9 @@ bench: ## Measure latency and throughput on the real binary; prints a table and 
 micro: ## Run the packages' own benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
+cost: ## Measure what a sample costs, by rules and number of series
+	go test -run '^$$' -bench Cost -benchtime 1s ./rules
+
 lint: ## gofumpt, go vet, staticcheck, go fix
 	@out="$$($(TOOLS) gofumpt -l .)"; if [ -n "$$out" ]; then echo "not formatted, type make fmt:"; echo "$$out"; exit 1; fi
 	go vet ./...
@@ -64,4 +67,4 @@ deps: build ## Print the modules that reach the binary, and its size
 clean: ## Remove what make built
 	rm -f $(BIN) bench.json
 
-.PHONY: help build run demo test quick sim fuzz bench micro lint fmt cover deps clean
+.PHONY: help build run demo test quick sim fuzz bench micro cost lint fmt cover deps clean

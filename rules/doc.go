@@ -10,7 +10,8 @@
 //     what notices absence, sliding windows and staleness.
 //
 // Both give what Prometheus's own engine gives for the same samples at the same instant. Where an expression has
-// one of the common shapes a compiled program answers in its place; tests compare the two bit by bit.
+// one of the common shapes a compiled program answers in its place; tests compare the two bit by bit, and the
+// module in conformance/ compares all of it with Prometheus's rules package over its TSDB.
 //
 // The package has no clock, no goroutine, no logger and no I/O: now is an argument. Only the engine inside has a
 // time limit of its own, so that no expression can hold the daemon up for ever.
