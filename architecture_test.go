@@ -30,7 +30,7 @@ var level = map[string]int{
 	"alertd/config": 4, "alertd/api": 4, "alertd/amapi": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,
 	"alertd/notifier/console": 4, "alertd/notifier/slacktest": 4, "alertd/notifier/sendertest": 4,
 
-	"alertd/app": 5, "alertd/rehearse": 5,
+	"alertd/app": 5, "alertd/rehearse": 5, "alertd/lint": 5,
 
 	"alertd/cmd/alertd": 6, "alertd/e2e": 6,
 
@@ -41,7 +41,7 @@ var level = map[string]int{
 // asks for a context.)
 var pure = []string{
 	"alertd", "alertd/rules", "alertd/router", "alertd/calendar", "alertd/grouping", "alertd/runbooks", "alertd/tracectx",
-	"alertd/engine", "alertd/rehearse",
+	"alertd/engine", "alertd/rehearse", "alertd/lint",
 }
 
 // forbidden are imports that a room must not have besides those of a higher level.

@@ -17,6 +17,7 @@ type Config struct {
 	Traces      Traces
 	History     History
 	Events      Events
+	Check       Check
 }
 
 // NATS says which server to use and how to be let in. Files are named as the file names them.
@@ -50,6 +51,18 @@ type History struct {
 type Events struct {
 	MaxAge   time.Duration
 	MaxBytes int64 // 0: what the disk allows
+}
+
+// Check says how `alertd check` judges. The daemon does not read it.
+type Check struct {
+	Lints []LintSeverity // in the order of the file
+}
+
+// LintSeverity is the severity of one lint, or of all that are not named. Whether there is such a lint and such a
+// severity is for who knows the lints to say, and where.
+type LintSeverity struct {
+	At             Pos // of the name
+	Name, Severity string
 }
 
 // Default is what holds where the file says nothing: an embedded server, events for a day, history for 400 days.
@@ -93,7 +106,19 @@ func (p *configParser) file(doc *yaml.Node) {
 				"max_bytes": p.bytesTo(&c.Events.MaxBytes, "max_bytes"),
 			})
 		},
+		"check": func(n *yaml.Node) {
+			p.object(n, "check", fields{"lints": p.readLints})
+		},
 	})
+}
+
+func (p *configParser) readLints(n *yaml.Node) {
+	for _, e := range p.entries(n, "lints") {
+		severity, ok := p.text(e.value, "the severity of "+quote(e.key.Value))
+		if ok {
+			p.out.Check.Lints = append(p.out.Check.Lints, LintSeverity{p.pos(e.key), e.key.Value, severity})
+		}
+	}
 }
 
 func (p *configParser) readExternalURL(n *yaml.Node) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -167,6 +168,7 @@ nats:
 traces: {url_template: 'http://jaeger:16686/trace/{{.TraceID}}'}
 history: {retention: 30d}
 events: {max_age: 48h, max_bytes: 10GiB}
+check: {lints: {all: error, one-severity: off}}
 `), env, readFile)
 	want := config.Config{
 		ExternalURL: "https://alerts.example.org",
@@ -174,11 +176,15 @@ events: {max_age: 48h, max_bytes: 10GiB}
 		Traces:      config.Traces{URLTemplate: "http://jaeger:16686/trace/{{.TraceID}}"},
 		History:     config.History{Retention: 30 * 24 * time.Hour},
 		Events:      config.Events{MaxAge: 48 * time.Hour, MaxBytes: 10 << 30},
+		Check: config.Check{Lints: []config.LintSeverity{
+			{At: config.Pos{File: "alertd.yaml", Line: 10, Column: 17}, Name: "all", Severity: "error"},
+			{At: config.Pos{File: "alertd.yaml", Line: 10, Column: 29}, Name: "one-severity", Severity: "off"},
+		}},
 	}
-	if err != nil || got != want {
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
-	if got, err := config.ParseConfig("alertd.yaml", nil, env, readFile); err != nil || got != config.Default() {
+	if got, err := config.ParseConfig("alertd.yaml", nil, env, readFile); err != nil || !reflect.DeepEqual(got, config.Default()) {
 		t.Errorf("an empty file is %+v, %v", got, err)
 	}
 	if d := config.Default(); d.History.Retention != 400*24*time.Hour || d.Events.MaxAge != 24*time.Hour {

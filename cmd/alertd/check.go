@@ -1,41 +1,64 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/common/model"
 
 	"alertd/config"
+	"alertd/lint"
 	"alertd/rules"
+	"alertd/runbooks"
 )
 
 type checkCmd struct {
-	Config  string   `placeholder:"FILE" help:"Check the daemon's own configuration too."`
-	Rules   string   `placeholder:"DIR" help:"Folder with rule files, routing.yaml and health.yaml. Default: those that alertd ships."`
-	Explain bool     `help:"Say of each rule how it is evaluated."`
-	Files   []string `arg:"" optional:"" help:"Check these files instead of a folder."`
-}
-
-// checked is what a check has found so far.
-type checked struct {
-	problems []string
-	warnings []string
-	sets     []*rules.Set
+	Config  string            `placeholder:"FILE" help:"Check the daemon's own configuration too; its check.lints count."`
+	Rules   string            `placeholder:"DIR" help:"Folder with rule files, routing.yaml and health.yaml. Default: those that alertd ships."`
+	Lint    map[string]string `placeholder:"NAME=SEVERITY" help:"How bad a lint is: error, warning or off. The name all stands for those that are not named."`
+	Lints   bool              `help:"List the lints instead."`
+	Links   bool              `help:"Try links to runbooks on other servers."`
+	URL     string            `name:"url" placeholder:"URL" help:"Ask this daemon which metrics have arrived."`
+	Explain bool              `help:"Say of each rule how it is evaluated."`
+	Output  string            `name:"output" short:"o" enum:"text,json,github" default:"text" help:"How to print: text, json, or github for annotations in a workflow."`
+	Files   []string          `arg:"" optional:"" help:"Check these files instead of a folder."`
 }
 
 // Run checks files and prints every problem in them.
-func (c *checkCmd) Run(std streams) error {
-	if c.Rules != "" && len(c.Files) > 0 {
+func (c *checkCmd) Run(ctx context.Context, std streams) error {
+	switch {
+	case c.Lints:
+		return listLints(std.out)
+	case c.Rules != "" && len(c.Files) > 0:
 		return &usageError{msg: "--rules and files at once", hint: "alertd check --rules " + c.Rules + ", or alertd check " + strings.Join(c.Files, " ")}
+	case c.Explain && c.Output != "text":
+		return &usageError{msg: "--explain is for people, and prints text only", hint: "alertd check --explain"}
 	}
-	var found checked
+	found := checked{dir: c.Rules, external: c.URL, severities: lint.Severities{}}
 	if c.Config != "" {
 		found.config(c.Config)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Lint)) {
+		severity, err := lint.ParseSeverity(c.Lint[name])
+		if err == nil {
+			err = found.severities.Set(name, severity)
+		}
+		if err != nil {
+			return &usageError{msg: fmt.Sprintf("--lint %s=%s: %s", name, c.Lint[name], err), hint: "alertd check --lints"}
+		}
 	}
 	switch {
 	case len(c.Files) > 0:
@@ -44,57 +67,144 @@ func (c *checkCmd) Run(std streams) error {
 		if info, err := os.Stat(c.Rules); err != nil || !info.IsDir() {
 			return &usageError{msg: fmt.Sprintf("--rules %s is not a folder", c.Rules), hint: "alertd check " + c.Rules + " for one file"}
 		}
-		found.folder(os.DirFS(c.Rules), c.Rules)
+		found.folder(os.DirFS(c.Rules))
 	default:
-		found.folder(rules.Shipped(), "")
+		found.folder(rules.Shipped())
 	}
-	return found.report(std, c.Explain)
+	if err := found.lint(ctx, c); err != nil {
+		return err
+	}
+	return found.report(std, c)
 }
 
-// config checks the daemon's own configuration.
+// problem is one thing that was found, by reading or by a lint.
+type problem struct {
+	File     string        `json:"file,omitempty"` // empty: no place is known
+	Line     int           `json:"line,omitempty"`
+	Column   int           `json:"column,omitempty"`
+	Severity lint.Severity `json:"severity"`
+	Lint     string        `json:"lint,omitempty"` // empty: the file cannot be used as it is, or has no effect there
+	Message  string        `json:"message"`
+}
+
+// checked is what a check has found so far.
+type checked struct {
+	dir        string // before the names of files; "" where they have their whole names
+	problems   []problem
+	rules      *rules.Set
+	routing    *config.Routing
+	whole      bool // the rules are all that a daemon would have
+	external   string
+	severities lint.Severities
+}
+
+// config checks the daemon's own configuration, and takes from it what is for checks.
 func (f *checked) config(name string) {
 	data, err := os.ReadFile(name)
+	var c config.Config
 	if err == nil {
-		_, err = config.ParseConfig(name, data, os.LookupEnv, os.ReadFile)
+		c, err = config.ParseConfig(name, data, os.LookupEnv, os.ReadFile)
 	}
 	f.fail("", err)
+	f.external = cmp.Or(c.ExternalURL, f.external)
+	for _, l := range c.Check.Lints {
+		severity, err := lint.ParseSeverity(l.Severity)
+		if err == nil {
+			err = f.severities.Set(l.Name, severity)
+		}
+		if err != nil {
+			f.problems = append(f.problems, problem{l.At.File, l.At.Line, l.At.Column, lint.Error, "", "check.lints: " + err.Error()})
+		}
+	}
 }
 
-// folder checks what a daemon would run on. The shipped files have no dir.
-func (f *checked) folder(fsys fs.FS, dir string) {
+// folder checks what a daemon would run on.
+func (f *checked) folder(fsys fs.FS) {
 	policy, err := config.Load(fsys, os.LookupEnv, os.ReadFile)
-	f.fail(dir, err)
+	f.fail(f.dir, err)
 	if policy == nil {
 		return
 	}
 	f.warn(policy.Warnings)
-	f.sets = append(f.sets, policy.Rules)
+	f.rules, f.routing, f.whole = policy.Rules, policy.Routing, true
 }
 
 // files checks files one by one, each as what its name says that it is. What only shows in a whole folder, it cannot see.
 func (f *checked) files(names []string) {
-	for _, name := range names {
+	var ruleFiles []rules.File
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
 		data, err := os.ReadFile(name)
 		stem := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 		switch {
 		case err != nil:
 		case stem == "routing":
 			var warnings []config.Warning
-			_, warnings, err = config.ParseRouting(name, data, os.LookupEnv, os.ReadFile)
+			f.routing, warnings, err = config.ParseRouting(name, data, os.LookupEnv, os.ReadFile)
 			f.warn(warnings)
 		case stem == "health":
 			_, err = config.ParseHealth(name, data)
 		default:
-			var set *rules.Set
-			if set, err = rules.Parse([]rules.File{{Name: name, Data: data}}); err == nil {
-				f.sets = append(f.sets, set)
-			}
+			ruleFiles = append(ruleFiles, rules.File{Name: name, Data: data})
 		}
 		f.fail("", err)
 	}
+	var err error
+	f.rules, err = rules.Parse(ruleFiles)
+	f.fail("", err)
 }
 
-// fail notes every problem that err joins, with the folder before the file's name, so that an editor finds it.
+// lint looks for what can be read and is most likely a mistake. Files that cannot be read are not looked at.
+func (f *checked) lint(ctx context.Context, c *checkCmd) error {
+	if f.rules == nil {
+		return nil
+	}
+	books, err := runbooks.Load(runbooks.Shipped())
+	if err != nil {
+		return err
+	}
+	in := lint.Input{Rules: f.rules, Routing: f.routing, Runbooks: books, Whole: f.whole, External: f.external}
+	if c.URL != "" {
+		var arrived map[string]json.RawMessage
+		if err := (daemonFlags{URL: c.URL}).get(ctx, "/api/v1/metadata", nil, &arrived); err != nil {
+			return err
+		}
+		in.Arrived = make(map[string]bool)
+		for name := range arrived {
+			in.Arrived[name] = true
+		}
+	}
+	if c.Links {
+		in.Dead = deadLinks(ctx, http.DefaultClient, lint.Links(f.rules, f.external))
+	}
+	for _, l := range lint.Check(in, f.severities) {
+		f.problems = append(f.problems, problem{f.path(l.File), l.Line, l.Column, l.Severity, l.Lint, l.Message})
+	}
+	return nil
+}
+
+// path puts the folder before a file's name, so that an editor finds it.
+func (f *checked) path(name string) string {
+	if f.dir == "" {
+		return name
+	}
+	if joined := filepath.Join(f.dir, name); exists(joined) {
+		return joined
+	}
+	return name
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// placed is an error that begins with its place.
+var placed = regexp.MustCompile(`^([^\n]+?):(\d+):(\d+): (?s:(.*))$`)
+
+// fail notes every problem that err joins.
 func (f *checked) fail(dir string, err error) {
 	if err == nil {
 		return
@@ -105,44 +215,110 @@ func (f *checked) fail(dir string, err error) {
 		}
 		return
 	}
-	text := err.Error()
-	if name, _, ok := strings.Cut(text, ":"); ok && dir != "" {
-		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
-			text = filepath.Join(dir, name) + text[len(name):]
+	p := problem{Severity: lint.Error, Message: err.Error()}
+	if m := placed.FindStringSubmatch(p.Message); m != nil {
+		p.File, p.Message = m[1], m[4]
+		p.Line, _ = strconv.Atoi(m[2])
+		p.Column, _ = strconv.Atoi(m[3])
+		if dir != "" {
+			p.File = f.path(p.File)
 		}
+	} else if name, rest, ok := strings.Cut(p.Message, ": "); ok && dir != "" && exists(filepath.Join(dir, name)) {
+		p.Message = filepath.Join(dir, name) + ": " + rest
 	}
-	f.problems = append(f.problems, text)
+	f.problems = append(f.problems, p)
 }
 
 func (f *checked) warn(warnings []config.Warning) {
 	for _, w := range warnings {
-		f.warnings = append(f.warnings, w.String())
+		f.problems = append(f.problems, problem{f.path(w.File), w.Line, w.Column, lint.Warning, "", w.Msg})
 	}
 }
 
-// report prints what was found. With problems it fails.
-func (f *checked) report(std streams, explain bool) error {
+// report prints what was found. With an error in it, it fails.
+func (f *checked) report(std streams, c *checkCmd) error {
+	n, errs := 0, 0
+	if f.rules != nil {
+		n = len(f.rules.Rules())
+	}
 	for _, p := range f.problems {
-		fmt.Fprintln(std.err, p)
-	}
-	for _, w := range f.warnings {
-		fmt.Fprintf(std.err, "%s (warning)\n", w)
-	}
-	if len(f.problems) > 0 {
-		return &failure{err: errors.New(count(len(f.problems), "problem")), hint: "mend them and check again: a daemon that reloads keeps what it has until then"}
-	}
-	n := 0
-	for _, set := range f.sets {
-		n += len(set.Rules())
-		if !explain {
-			continue
+		if p.Severity == lint.Error {
+			errs++
 		}
-		for _, e := range set.Explain() {
+	}
+	warnings := count(len(f.problems)-errs, "warning")
+	var err error
+	switch c.Output {
+	case "json":
+		err = writeJSON(std.out, struct {
+			Rules    int       `json:"rules"` // that alert
+			Problems []problem `json:"problems"`
+		}{n, append([]problem{}, f.problems...)})
+	case "github":
+		for _, p := range f.problems {
+			fmt.Fprintln(std.out, p.annotation())
+		}
+	default:
+		for _, p := range f.problems {
+			fmt.Fprintln(std.err, p)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case errs > 0:
+		what := count(errs, "problem")
+		if errs < len(f.problems) {
+			what += ", " + warnings
+		}
+		return &failure{err: errors.New(what), hint: "mend them and check again: a daemon that reloads keeps what it has until then"}
+	case c.Output != "text":
+		return nil
+	}
+	if c.Explain {
+		for _, e := range f.rules.Explain() {
 			fmt.Fprintln(std.out, explained(e))
 		}
 	}
-	_, err := fmt.Fprintf(std.out, "%s, %s, no problem\n", count(n, "alerting rule"), count(len(f.warnings), "warning"))
+	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", count(n, "alerting rule"), warnings)
 	return err
+}
+
+// String is "rules.yaml:3:5: warning: … [lint]".
+func (p problem) String() string {
+	var b strings.Builder
+	if p.File != "" {
+		fmt.Fprintf(&b, "%s:%d:%d: ", p.File, p.Line, p.Column)
+	}
+	fmt.Fprintf(&b, "%s: %s", p.Severity, p.Message)
+	if p.Lint != "" {
+		fmt.Fprintf(&b, " [%s]", p.Lint)
+	}
+	return b.String()
+}
+
+// annotation is the workflow command that makes GitHub show the problem beside the line.
+func (p problem) annotation() string {
+	message := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	var properties []string
+	if p.File != "" {
+		properties = append(properties, "file="+property.Replace(filepath.ToSlash(p.File)), fmt.Sprintf("line=%d", p.Line), fmt.Sprintf("col=%d", p.Column))
+	}
+	if p.Lint != "" {
+		properties = append(properties, "title="+property.Replace(p.Lint))
+	}
+	return strings.TrimSuffix(fmt.Sprintf("::%s %s", p.Severity, strings.Join(properties, ",")), " ") + "::" + message.Replace(p.Message)
+}
+
+// listLints says what is looked for.
+func listLints(out io.Writer) error {
+	for _, l := range lint.All() {
+		if _, err := fmt.Fprintf(out, "%-18s %-8s %s\n", l.Name, l.Severity, l.About); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // explained says in words how a rule is evaluated.
