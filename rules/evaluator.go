@@ -131,26 +131,26 @@ type groupRun struct {
 
 // key is one partition of a rule; for a rule that is evaluated whole, all of it.
 type key struct {
-	rule     *ruleRun
-	scope    string
-	members  [][]*series // by use
-	unsorted bool
-	bySlot   []int64 // newest sample of each metric that the rule reads
+	rule    *ruleRun
+	members [][]*series // by use
+	bySlot  []int64     // newest sample of each metric that the rule reads
 
 	dirty      bool
+	unsorted   bool // members are not in order
+	isLate     bool
 	queue      queue
 	since, due int64 // nanoseconds, our time
 	newest     int64 // of the samples that made it dirty, milliseconds
-	lateFrom   int64 // the oldest of the samples that came after their slot, if any did
-	isLate     bool
 	seq        uint64
 	prev, next *key
 
-	ran   int64 // when it was last evaluated, nanoseconds, our time
-	at    int64 // the instant that it was last evaluated at, milliseconds
-	found []alertd.Finding
-	back  []recovery // results of the recovery condition, as found
-	quiet uint64     // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
+	ran      int64  // when it was last evaluated, nanoseconds, our time
+	at       int64  // the instant that it was last evaluated at, milliseconds
+	quiet    uint64 // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
+	scope    string
+	lateFrom int64 // the oldest of the samples that came after their slot, if any did (isLate)
+	found    []alertd.Finding
+	back     []recovery // results of the recovery condition, as found
 }
 
 type queue uint8

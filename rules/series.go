@@ -23,25 +23,26 @@ const (
 	traceSlots = 4
 )
 
-// series is one series of the window.
+// series is one series of the window. What every sample touches stands first: where there are many series, memory is
+// what a sample waits for.
 type series struct {
-	labels  labels.Labels
+	labels   labels.Labels
+	chain    *series         // next series with the same hash
+	head     []promql.FPoint // in order of time, all newer than what is sealed
+	newest   int64           // time of the newest sample, milliseconds
+	seen     int64           // our own time of the last append, milliseconds
+	keep     int64           // how long samples are kept, milliseconds
+	validFor int64           // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
+	touches  []touch
+	hists    []promql.HPoint // native histograms, in order of time; no instant has both
+	sealed   []sealed
+
 	unnamed labels.Labels // without the metric's name
 	typed   bool          // has __type__ or __unit__, which functions drop as well
-	hash    uint64
-	chain   *series // next series with the same hash
-	sealed  []sealed
-	head    []promql.FPoint // in order of time, all newer than what is sealed
-	hists   []promql.HPoint // native histograms, in order of time; no instant has both
-	newest  int64           // time of the newest sample, milliseconds
-	seen    int64           // our own time of the last append, milliseconds
-	keep    int64           // how long samples are kept, milliseconds
-
-	validFor int64 // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
-	traces  []exemplar      // the newest traceSlots, in order of arrival
-	touches []touch
-	indexes []*index
 	dead    bool
+	hash    uint64
+	traces  []exemplar // the newest traceSlots, in order of arrival
+	indexes []*index
 }
 
 // sealed is a compressed run of samples.
