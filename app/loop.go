@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"alertd"
@@ -433,17 +434,24 @@ func (l *leader) narrate(e *alertd.Entry) {
 	}
 }
 
-// cut divides entries into parts that each fit into a commit. It cuts only before a transition: everything that
-// follows from one stays with it, so whatever part the process dies behind, the rest is decided again.
+// cut divides entries into parts that each fit into a commit. It cuts before a transition or a flush: everything that
+// follows from one stays with it, so whatever part the process dies behind, the rest is decided again. Only of why alerts
+// were not told there may be any number; where nothing else follows, the reasons are cut among themselves.
 func cut(entries []alertd.Entry, limit int) ([][]alertd.Entry, error) {
 	var parts [][]alertd.Entry
+	begins := func(i int) bool { return entries[i].Transition != nil || entries[i].Flushed != nil }
+	onlyReasons := make([]bool, len(entries)+1) // from here to the next beginning
+	onlyReasons[len(entries)] = true
+	for i := range slices.Backward(entries) {
+		onlyReasons[i] = entries[i].Withheld != nil && (onlyReasons[i+1] || begins(i+1))
+	}
 	size, start, safe, sinceSafe := 0, 0, 0, 0
 	for i := range entries {
 		b, err := json.Marshal(&entries[i])
 		if err != nil {
 			return nil, fmt.Errorf("entry of %s cannot be written: %w", entries[i].Time, err)
 		}
-		if entries[i].Transition != nil || entries[i].Flushed != nil {
+		if begins(i) || i > 0 && onlyReasons[i] && onlyReasons[i-1] {
 			safe, sinceSafe = i, size
 		}
 		if size+len(b)+1 > limit && safe > start {
