@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -203,7 +204,7 @@ func alertOf(a *alertd.Alert, c *Config) payloadAlert {
 		Labels:       toKV(a.Labels),
 		Annotations:  toKV(a.Annotations),
 		StartsAt:     a.FiredAt.UTC(),
-		GeneratorURL: c.ExternalURL,
+		GeneratorURL: cmp.Or(a.GeneratorURL, c.ExternalURL),
 		Fingerprint:  a.Fingerprint.String(),
 	}
 	if p.StartsAt.IsZero() {
