@@ -57,26 +57,27 @@ type Decoder struct {
 	lost     int // bytes read in vain, see maxLost
 	full     bool
 	first    int   // samples that were there before
+	missing  int64 // the instant of events that name none
 	binary   bool  // positions are bytes, not lines
 	envelope bool  // every object is a CloudEvent
 	inCloud  bool  // the object is the data of a CloudEvent
-	missing  int64 // the instant of events that name none
-
-	lineItem, lineAt, lineBroken int  // see lineStart
-	family                       byte // of the exposed metrics at hand: h for a histogram, s for a summary
 
 	// Reused between events.
-	last       alertd.TraceRef // that an event named, see fastTrace
-	key        []byte
-	fields     []field
-	inner      []field
-	set        labelSet
-	attributes attributes
-	inflater   inflater
-	skipped    uint64
-	pointKey   []byte
-	counters   counters
-	seen       seen
+	last   alertd.TraceRef // that an event named, see fastTrace
+	key    []byte
+	fields []field
+	inner  []field
+	set    labelSet
+
+	// The formats that are not our own.
+	lineItem, lineAt, lineBroken int  // see lineStart
+	family                       byte // of the exposed metrics at hand: h for a histogram, s for a summary
+	attributes                   attributes
+	pointKey                     []byte
+	counters                     counters
+	seen                         seen
+	inflater                     inflater
+	skipped                      uint64
 }
 
 // Skipped is how many values this decoder has passed over because they are no samples: texts among the fields of line
@@ -112,14 +113,14 @@ func (d *Decoder) Decode(subject string, header map[string][]string, received ti
 		d.refuse(0, "the message has %d bytes, more than %d; send smaller batches", len(payload), MaxPayload)
 		return d.problems
 	}
-	m := metaOf(header)
-	if m.encoding != "" {
-		var ok bool
-		if d.buf, ok = d.inflate(m.encoding, payload); !ok {
-			return d.problems
+	if len(header) == 0 && len(payload) > 0 && (payload[0] == '{' || payload[0] == '[') { // the usual case
+		d.envelope = false
+		if d.checkText() {
+			d.message()
 		}
+	} else {
+		d.read(header)
 	}
-	d.read(m, header)
 	if d.more > 0 {
 		d.problems = append(d.problems, Problem{
 			Item: d.item, Offset: int64(len(payload)), Count: d.more,
@@ -129,8 +130,15 @@ func (d *Decoder) Decode(subject string, header map[string][]string, received ti
 	return d.problems
 }
 
-// read reads the message in the format that it has.
-func (d *Decoder) read(m meta, header map[string][]string) {
+// read reads the message in the format and the encoding that it has.
+func (d *Decoder) read(header map[string][]string) {
+	m := metaOf(header)
+	if m.encoding != "" {
+		var ok bool
+		if d.buf, ok = d.inflate(m.encoding, d.buf); !ok {
+			return
+		}
+	}
 	format, why := d.formatOf(m)
 	switch format {
 	case formatOTLP:
@@ -244,7 +252,11 @@ func (d *Decoder) list(i int) int {
 			if !d.next(start) {
 				return len(b)
 			}
-			d.refuse(start, "%s is not an event; an event is a JSON object", excerpt(b[start:i]))
+			if b[start] == '[' && fluentLike(b, start) {
+				d.record(b[start:i], start)
+			} else {
+				d.refuse(start, "%s is not an event; an event is a JSON object", excerpt(b[start:i]))
+			}
 		}
 		i = space(b, i)
 		switch {

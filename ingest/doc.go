@@ -13,6 +13,7 @@
 //	OTLP metrics          application/x-protobuf; JSON whose only member is resourceMetrics
 //	Prometheus text       text/plain; version=0.0.4, or a line that is a name, labels and a number
 //	OpenMetrics           application/openmetrics-text, or the above with # EOF at the end
+//	fluent-bit            a JSON array of [time, {record}]
 //	Influx line protocol  no header, or text/plain; a line that is a measurement, tags and field=value
 //
 // Content-Encoding may be gzip, zstd or snappy. A message may have [MaxPayload] bytes when it is not compressed, and
@@ -70,4 +71,10 @@
 // time is that of its data where that has none. An occurrence has as labels those of the data's member "labels",
 // its "service", and of the envelope source, subject and the extensions; its message is the data's "message", or the
 // data if it is a text. Events with the same source, id, type and time are one.
+//
+// # fluent-bit
+//
+// Every number and boolean of a record is a sample with its key as name. The texts that say where the record is from
+// (service, host, hostname, instance, container_name, pod_name, namespace_name) are labels, all others are
+// passed over and counted: they may be log lines.
 package ingest
