@@ -103,3 +103,13 @@ func processor(b *testing.B) time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkParseBody reads alertd's own form.
+func BenchmarkParseBody(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseBody(200, []byte(ownAnswer)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -140,14 +140,18 @@ func (o object) get(name string) json.RawMessage {
 
 func (o object) text(name string) string {
 	var s string
-	_ = json.Unmarshal(o.get(name), &s)
+	if raw := o.get(name); raw != nil {
+		_ = json.Unmarshal(raw, &s)
+	}
 	return s
 }
 
 // object reads a member that is an object; nil for any other.
 func (o object) object(name string) object {
 	var inner object
-	_ = json.Unmarshal(o.get(name), &inner)
+	if raw := o.get(name); raw != nil {
+		_ = json.Unmarshal(raw, &inner)
+	}
 	return inner
 }
 
@@ -190,8 +194,11 @@ func (r *Report) read(body []byte) error {
 // checks reads the member of that name: an object of checks, each of which may be an array of measurements, or a
 // list of checks that say their names.
 func (r *Report) checks(raw json.RawMessage) {
+	if raw == nil {
+		return
+	}
 	var list []object
-	if json.Unmarshal(raw, &list) == nil {
+	if raw[0] == '[' && json.Unmarshal(raw, &list) == nil {
 		for _, o := range list {
 			r.add(o.text("name"), checkOf(o))
 		}
@@ -201,7 +208,7 @@ func (r *Report) checks(raw json.RawMessage) {
 	_ = json.Unmarshal(raw, &named)
 	for _, key := range slices.Sorted(maps.Keys(named)) {
 		var measurements []object
-		if json.Unmarshal(named[key], &measurements) == nil && measurements != nil {
+		if named[key][0] == '[' && json.Unmarshal(named[key], &measurements) == nil {
 			component, measured, _ := strings.Cut(key, ":")
 			for _, m := range measurements {
 				r.add(component, measurement(m, measured))
@@ -316,7 +323,7 @@ func checkOf(o object) alertd.HealthCheck {
 		c.Status = alertd.Degraded
 	}
 	var ms float64
-	if json.Unmarshal(o.get("latency_ms"), &ms) == nil {
+	if raw := o.get("latency_ms"); raw != nil && json.Unmarshal(raw, &ms) == nil {
 		c.LatencyMS = latency(ms)
 	}
 	c.Error = o.text("error")
