@@ -27,6 +27,19 @@ type Entry struct {
 	Silence    *Silence    `json:"silence,omitempty"` // as it is from here on: made, changed or ended
 }
 
+// Decisions counts the decisions that the entry holds. It is one in an entry that this version knows.
+func (e *Entry) Decisions() (n int) {
+	for _, set := range []bool{
+		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil, e.Flushed != nil, e.Planned != nil,
+		e.Attempted != nil, e.Policy != nil, e.Silence != nil,
+	} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
+
 // Transition is a change of an alert's state. Alert is as it is afterwards.
 type Transition struct {
 	From   State  `json:"from"`

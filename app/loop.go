@@ -349,7 +349,8 @@ func (l *leader) append(ctx context.Context, c alertd.Commit) error {
 			l.journalState.ok()
 			return nil
 		}
-		if errors.Is(err, journal.ErrFenced) || errors.Is(err, journal.ErrTooLarge) || ctx.Err() != nil {
+		if errors.Is(err, journal.ErrFenced) || errors.Is(err, journal.ErrTooLarge) ||
+			errors.Is(err, journal.ErrInvalid) || errors.Is(err, journal.ErrUnknown) || ctx.Err() != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		l.journalState.failed(err)

@@ -24,13 +24,13 @@ const (
 // encode writes a commit's body.
 func encode(c alertd.Commit) ([]byte, error) {
 	for i := range c.Entries {
-		if n := decisions(&c.Entries[i]); n != 1 {
-			return nil, fmt.Errorf("commit: entry %d of %d holds %d decisions instead of one", i+1, len(c.Entries), n)
+		if n := c.Entries[i].Decisions(); n != 1 {
+			return nil, fmt.Errorf("%w: entry %d of %d holds %d decisions instead of one", ErrInvalid, i+1, len(c.Entries), n)
 		}
 	}
 	b, err := json.Marshal(c)
 	if err != nil {
-		return nil, fmt.Errorf("commit: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if len(b) > MaxCommit {
 		return nil, fmt.Errorf("%w: %d bytes of at most %d, in %d entries", ErrTooLarge, len(b), MaxCommit, len(c.Entries))
@@ -44,24 +44,11 @@ func decode(b []byte) (c alertd.Commit, err error) {
 		return alertd.Commit{}, err
 	}
 	for i := range c.Entries {
-		if n := decisions(&c.Entries[i]); n != 1 {
+		if n := c.Entries[i].Decisions(); n != 1 {
 			return alertd.Commit{}, fmt.Errorf("entry %d holds %d decisions that this version knows, instead of one", i+1, n)
 		}
 	}
 	return c, nil
-}
-
-// decisions counts the pointers of an entry that are set.
-func decisions(e *alertd.Entry) (n int) {
-	for _, set := range [...]bool{
-		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil,
-		e.Flushed != nil, e.Planned != nil, e.Attempted != nil, e.Policy != nil, e.Silence != nil,
-	} {
-		if set {
-			n++
-		}
-	}
-	return n
 }
 
 // sumOf is the checksum that the next commit carries.

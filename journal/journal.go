@@ -19,6 +19,8 @@ var (
 	ErrUnknown = errors.New("outcome of the append is unknown")
 	// ErrTooLarge says that a commit is larger than MaxCommit: cut it.
 	ErrTooLarge = errors.New("commit is too large")
+	// ErrInvalid says that a commit cannot be written as it is, now or ever.
+	ErrInvalid = errors.New("commit is not valid")
 	// ErrCorrupt says that the journal is not what was written. The error is a *CorruptError.
 	ErrCorrupt = errors.New("journal is corrupt")
 	// ErrNoSnapshot says that there are snapshots, but none that is whole and fits the journal: fold from the start.
@@ -49,7 +51,7 @@ type Record struct {
 // the commits of two would be a fold of nobody's.
 type Log interface {
 	// Append publishes one commit and returns its sequence. It fills in c.Prev. An error that is none of ErrFenced,
-	// ErrUnknown and ErrTooLarge means that nothing was appended, and the same commit may be tried again. Append
+	// ErrUnknown, ErrTooLarge and ErrInvalid means that nothing was appended, and the same commit may be tried again. Append
 	// waits for a server that is away for as long as ctx lets it, half a minute where ctx has no deadline.
 	Append(ctx context.Context, c alertd.Commit) (uint64, error)
 
