@@ -24,6 +24,7 @@ import (
 //	f(selector[range] [offset])          rate, increase, avg_over_time, …: Prometheus's own functions do the arithmetic
 //	sum|avg|min|max|count|group by|without (…) (vector)
 //	vector + - * / % ^ comparison scalar both ways round, also with bool
+//	histogram_quantile(scalar, vector)   of classic histograms
 //	vector the same vector               one to one, on or ignoring; and, or, unless
 //	scalar                               numbers, time(), and arithmetic on them
 //
@@ -132,6 +133,9 @@ var overTime = map[string]bool{
 }
 
 func (c *compiler) call(e *parser.Call) node {
+	if e.Func.Name == "histogram_quantile" {
+		return c.quantile(e)
+	}
 	keeps, ok := overTime[e.Func.Name]
 	f := promql.FunctionCalls[e.Func.Name]
 	if !ok || f == nil || len(e.Args) != 1 {
@@ -150,6 +154,14 @@ func (c *compiler) call(e *parser.Call) node {
 		use: i, offset: s.Offset.Milliseconds(), width: m.Range.Milliseconds(), f: f, args: e.Args, keeps: keeps,
 		matrix: make(promql.Matrix, 1),
 	}
+}
+
+func (c *compiler) quantile(e *parser.Call) node {
+	number, below := scalarOf(e.Args[0]), c.vector(e.Args[1])
+	if number == nil || below == nil {
+		return nil
+	}
+	return &quantileNode{below: below, number: number, args: e.Args, in: []promql.Vector{{{}}, nil}}
 }
 
 func (c *compiler) aggregate(e *parser.AggregateExpr) node {
@@ -342,6 +354,36 @@ func (n *rangeNode) run(c call) ([]element, bool) {
 		}
 	}
 	return n.out, true
+}
+
+// quantileNode is histogram_quantile of classic histograms.
+type quantileNode struct {
+	below  node
+	number func(at int64) float64
+	args   parser.Expressions
+	in     []promql.Vector
+	out    []element
+}
+
+func (n *quantileNode) run(c call) ([]element, bool) {
+	in, ok := n.below.run(c)
+	if !ok {
+		return nil, false
+	}
+	n.out = n.out[:0]
+	if len(in) == 0 {
+		return n.out, true
+	}
+	n.in[0][0].F, n.in[1] = n.number(c.at), n.in[1][:0]
+	for _, el := range in {
+		n.in[1] = append(n.in[1], promql.Sample{T: c.at, F: el.v, Metric: el.labels})
+	}
+	// A fresh helper, since an old one looks at every histogram that it has ever seen.
+	vector, _ := promql.FunctionCalls["histogram_quantile"](n.in, nil, n.args, &promql.EvalNodeHelper{Ts: c.at})
+	for _, s := range vector {
+		n.out = append(n.out, element{s.Metric, nil, s.F})
+	}
+	return n.out, !clash(n.out)
 }
 
 // aggregateNode is an aggregation.
