@@ -29,6 +29,8 @@ type Series interface {
 	storage.Queryable
 	// Metrics are the names of all metrics that have arrived, sorted, also those that no rule reads.
 	Metrics(ctx context.Context) ([]string, error)
+	// Lookback is for how long the engine has to believe a sample. Series end by themselves where nobody does.
+	Lookback(ctx context.Context) (time.Duration, error)
 }
 
 const (
@@ -114,21 +116,21 @@ func (q *queries) admit(r *http.Request) (context.Context, func(), error) {
 	}
 }
 
-func (q *queries) options(r *http.Request) (text string, limit int, opts promql.QueryOpts, err error) {
+// options reads what both kinds of queries may have.
+func (q *queries) options(r *http.Request) (text string, limit int, lookback time.Duration, err error) {
 	text = r.Form.Get("query")
 	if len(text) > maxExpression {
-		return "", 0, nil, invalid("query", fmt.Errorf("longer than %d KiB", maxExpression>>10))
+		return "", 0, 0, invalid("query", fmt.Errorf("longer than %d KiB", maxExpression>>10))
 	}
 	if limit, err = limitParam(r); err != nil {
-		return "", 0, nil, err
+		return "", 0, 0, err
 	}
-	var lookback time.Duration
 	if s := r.Form.Get("lookback_delta"); s != "" {
 		if lookback, err = durationOf(s); err != nil {
-			return "", 0, nil, badData("error parsing lookback delta duration: " + err.Error())
+			return "", 0, 0, badData("error parsing lookback delta duration: " + err.Error())
 		}
 	}
-	return text, limit, promql.NewPrometheusQueryOpts(false, lookback), nil
+	return text, limit, lookback, nil
 }
 
 // instant is GET and POST /api/v1/query.
@@ -140,11 +142,11 @@ func (q *queries) instant(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	text, limit, opts, err := q.options(r)
+	text, limit, lookback, err := q.options(r)
 	if err != nil {
 		return err
 	}
-	return q.answer(w, r, text, limit, func(ctx context.Context) (promql.Query, error) {
+	return q.answer(w, r, text, limit, lookback, func(ctx context.Context, opts promql.QueryOpts) (promql.Query, error) {
 		return q.engine.NewInstantQuery(ctx, q.series, opts, text, at)
 	})
 }
@@ -174,24 +176,31 @@ func (q *queries) overRange(w http.ResponseWriter, r *http.Request) error {
 	case end.Sub(start)/step > maxPoints:
 		return badData("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)")
 	}
-	text, limit, opts, err := q.options(r)
+	text, limit, lookback, err := q.options(r)
 	if err != nil {
 		return err
 	}
-	return q.answer(w, r, text, limit, func(ctx context.Context) (promql.Query, error) {
+	return q.answer(w, r, text, limit, lookback, func(ctx context.Context, opts promql.QueryOpts) (promql.Query, error) {
 		return q.engine.NewRangeQuery(ctx, q.series, opts, text, start, end, step)
 	})
 }
 
 // answer evaluates a query and sends its result. A client that reads slowly holds no slot.
-func (q *queries) answer(w http.ResponseWriter, r *http.Request, text string, limit int, prepare func(context.Context) (promql.Query, error)) error {
+func (q *queries) answer(w http.ResponseWriter, r *http.Request, text string, limit int, lookback time.Duration,
+	prepare func(context.Context, promql.QueryOpts) (promql.Query, error),
+) error {
 	ctx, done, err := q.admit(r)
 	if err != nil {
 		return err
 	}
 	body, warnings, err := func() ([]byte, annotations.Annotations, error) {
 		defer done()
-		query, err := prepare(ctx)
+		if lookback <= 0 {
+			if lookback, err = q.series.Lookback(ctx); err != nil {
+				return nil, nil, queryError(err)
+			}
+		}
+		query, err := prepare(ctx, promql.NewPrometheusQueryOpts(false, lookback))
 		if err != nil {
 			return nil, nil, invalid("query", err)
 		}

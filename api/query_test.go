@@ -38,8 +38,9 @@ type memory struct {
 func (m memory) Metrics(context.Context) ([]string, error) {
 	return []string{"http_requests_total", "temperature", "unread"}, m.err
 }
-func (m memory) Querier(_, _ int64) (storage.Querier, error) { return m, nil }
-func (m memory) Close() error                                { return nil }
+func (m memory) Lookback(context.Context) (time.Duration, error) { return 5 * time.Minute, m.err }
+func (m memory) Querier(_, _ int64) (storage.Querier, error)     { return m, nil }
+func (m memory) Close() error                                    { return nil }
 
 func (m memory) Select(ctx context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	if m.slow != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -33,6 +34,12 @@ func (s series) Querier(from, to int64) (storage.Querier, error) {
 func (s series) Metrics(ctx context.Context) (names []string, err error) {
 	err = s.read(ctx, func(l *leader) { names = l.evaluator.Metrics() })
 	return names, err
+}
+
+// Lookback implements api.Series.
+func (s series) Lookback(ctx context.Context) (d time.Duration, err error) {
+	err = s.read(ctx, func(l *leader) { d = l.evaluator.Lookback() })
+	return d, err
 }
 
 // read is ask, with an error that clients of the API may see.

@@ -18,10 +18,13 @@ import (
 var ErrTooManySamples = errors.New("the query reads too many samples; narrow the selector or the time range")
 
 // Select copies the series that all matchers match and that have a sample from `from` to `to`, both included, in
-// milliseconds, in the order of their labels; and how many samples those are. What it returns nobody changes any
-// more, so that a query can be evaluated over it while the window goes on. What is compressed is shared and not
-// copied, hence a copy takes microseconds for each thousand samples. With more than limit samples it fails with
-// [ErrTooManySamples].
+// milliseconds, in the order of their labels; and how many samples were copied for that. What it returns nobody
+// changes any more, so that a query can be evaluated over it while the window goes on. What is compressed is shared
+// and not copied, hence a copy takes microseconds for each thousand samples. With more than limit samples it fails
+// with [ErrTooManySamples].
+//
+// The copies are for an engine with the look-back delta of [Evaluator.Lookback]. A series ends where its samples are
+// no longer believed by any rule that reads it.
 func (e *Evaluator) Select(ms []*labels.Matcher, from, to int64, limit int) (list []storage.Series, samples int, err error) {
 	var found []*series
 	e.window.each(ms, func(s *series) bool {
@@ -36,10 +39,33 @@ func (e *Evaluator) Select(ms []*labels.Matcher, from, to int64, limit int) (lis
 	}
 	slices.SortFunc(found, byLabels)
 	list = make([]storage.Series, len(found))
+	delta := e.Lookback().Milliseconds()
 	for i, s := range found {
-		list[i] = s
+		list[i] = &excerpt{lasting(s, s.validFor, delta), from, to}
 	}
 	return list, samples, nil
+}
+
+// Lookback is the longest time for which any rule, or any sample by itself, wants samples to be believed.
+func (e *Evaluator) Lookback() time.Duration {
+	d := max(e.opts.LookbackDelta.Milliseconds(), e.longest)
+	for _, r := range e.rules {
+		d = max(d, r.delta)
+	}
+	return time.Duration(d) * time.Millisecond
+}
+
+// longestBelieved is how long the one of its readers that believes a series longest does so, milliseconds.
+func (s *series) longestBelieved() (d int64) {
+	for _, x := range s.indexes {
+		for _, u := range x.users {
+			d = max(d, s.believed(u.rule.deltaOf(u.rule.uses[u.use])))
+		}
+	}
+	if d == 0 { // only templates read it
+		return s.believed(defaultLookbackDelta.Milliseconds())
+	}
+	return d
 }
 
 // LabelSets are the labels of the series that [Evaluator.Select] would copy, in no order.
@@ -114,7 +140,7 @@ func (s *series) snapshot(from, to int64) *series {
 	if !s.overlaps(from, to) {
 		return nil
 	}
-	c := &series{labels: s.labels, newest: s.newest} // all that reading needs
+	c := &series{labels: s.labels, newest: s.newest, validFor: s.longestBelieved()} // all that reading needs
 	for _, run := range s.sealed {
 		if run.to >= from && run.from <= to {
 			c.sealed = append(c.sealed, run)

@@ -1,10 +1,12 @@
 package rules
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +15,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/util/annotations"
 	"pgregory.net/rapid"
 
 	"alertd"
@@ -247,4 +251,84 @@ func promqlChildren(d Definition) (out []parser.Node) {
 		out = append(out, c)
 	}
 	return out
+}
+
+// asked is an evaluator as storage.
+type asked struct {
+	e        *Evaluator
+	from, to int64
+}
+
+func (a asked) Querier(from, to int64) (storage.Querier, error) { return asked{a.e, from, to}, nil }
+func (a asked) Close() error                                    { return nil }
+
+func (a asked) Select(_ context.Context, _ bool, hints *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
+	list, _, err := a.e.Select(ms, hints.Start, hints.End, 1e6)
+	if err != nil {
+		return storage.ErrSeriesSet(err)
+	}
+	return &copies{list: list, at: -1}
+}
+
+func (asked) LabelNames(context.Context, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return nil, nil, nil
+}
+
+func (asked) LabelValues(context.Context, string, *storage.LabelHints, ...*labels.Matcher) ([]string, annotations.Annotations, error) {
+	return nil, nil, nil
+}
+
+type copies struct {
+	list []storage.Series
+	at   int
+}
+
+func (c *copies) Next() bool                        { c.at++; return c.at < len(c.list) }
+func (c *copies) At() storage.Series                { return c.list[c.at] }
+func (c *copies) Err() error                        { return nil }
+func (c *copies) Warnings() annotations.Annotations { return nil }
+
+// A query sees what the rules see: samples that are believed for longer than Prometheus would, and no longer.
+func TestSelectBelieves(t *testing.T) {
+	set, err := Parse([]File{{Name: "r.yaml", Data: []byte(`
+groups:
+  - {name: usual, rules: [{alert: A, expr: m > 1}, {alert: H, expr: health > 1}]}
+  - {name: sparse, lookback: 1h, rules: [{alert: B, expr: sparse > 1}]}
+`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.UnixMilli(1_000_000_000_000).UTC()
+	e := NewEvaluator(set, Options{}, now)
+	e.Append(now, 1, []alertd.Sample{
+		{Labels: labels.FromStrings("__name__", "m"), T: now.UnixMilli(), V: 2},
+		{Labels: labels.FromStrings("__name__", "health"), T: now.UnixMilli(), V: 2, ValidFor: 15 * time.Minute},
+		{Labels: labels.FromStrings("__name__", "sparse"), T: now.UnixMilli(), V: 2},
+	})
+	if e.Lookback() != time.Hour {
+		t.Fatalf("look-back %s", e.Lookback())
+	}
+	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e6, Timeout: time.Minute, LookbackDelta: e.Lookback(), Parser: parser.NewParser(parser.Options{})})
+	for after, want := range map[time.Duration]string{
+		0: "health m sparse", 5*time.Minute - 1*time.Millisecond: "health m sparse", 5 * time.Minute: "health sparse",
+		15*time.Minute - time.Millisecond: "health sparse", 15 * time.Minute: "sparse", time.Hour - time.Millisecond: "sparse", time.Hour: "",
+	} {
+		q, err := engine.NewInstantQuery(t.Context(), asked{e: e}, nil, `{__name__=~"m|health|sparse"}`, now.Add(after))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := q.Exec(t.Context()).Vector()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range v {
+			got = append(got, s.Metric.Get("__name__"))
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("after %s: %v; want %s", after, got, want)
+		}
+		q.Close()
+	}
 }
