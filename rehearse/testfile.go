@@ -10,13 +10,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/alertmanager/matcher/parse"
+	amlabels "github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
+
+	"alertd"
 )
 
-// Tests is a file of unit tests: what promtool calls one, and on top of it `routing_file`, and in a test `events` and
-// `notifications`.
+// Tests is a file of unit tests: what promtool calls one, and on top of it `routing_file`, and in a test `events`,
+// `silences` and `notifications`.
 type Tests struct {
 	Name        string   // of the file, for positions
 	RuleFiles   []string // as they are written: names or patterns, relative to the file
@@ -45,6 +49,7 @@ type testCase struct {
 	ExternalURL    string          `yaml:"external_url"`
 	Start          startTime       `yaml:"start_timestamp"`
 	Events         []inputEvent    `yaml:"events"`
+	Silences       []inputSilence  `yaml:"silences"`
 	Notifications  *[]notification `yaml:"notifications"` // nil: not tested
 
 	line int
@@ -93,6 +98,34 @@ type inputEvent struct {
 	Message string            `yaml:"message"`
 
 	line int
+}
+
+// inputSilence is a silence that somebody has set before the test begins.
+type inputSilence struct {
+	From     instant  `yaml:"from"` // default: the start
+	Until    instant  `yaml:"until"`
+	Matchers []string `yaml:"matchers"` // as in routing.yaml
+
+	line int
+}
+
+// silence is what the engine knows it as.
+func (s *inputSilence) silence(start time.Time) (alertd.Silence, error) {
+	out := alertd.Silence{StartsAt: s.From.from(start), EndsAt: s.Until.from(start), Comment: "test"}
+	for _, text := range s.Matchers {
+		list, err := parse.Matchers(text)
+		if err != nil {
+			return out, fmt.Errorf("%q is not a matcher: %w; write it like service=\"db\"", text, err)
+		}
+		for _, m := range list {
+			out.Matchers = append(out.Matchers, alertd.Matcher{
+				Name: m.Name, Value: m.Value,
+				IsRegex: m.Type == amlabels.MatchRegexp || m.Type == amlabels.MatchNotRegexp,
+				IsEqual: m.Type == amlabels.MatchEqual || m.Type == amlabels.MatchRegexp,
+			})
+		}
+	}
+	return out, nil
 }
 
 // notification is what a receiver is to be told. What is left out may be anything.
@@ -310,6 +343,9 @@ func (t *Tests) locate(doc *yaml.Node) {
 		}
 		for j := range c.ExprTests {
 			c.ExprTests[j].line = lineOf(doc, "tests", i, "promql_expr_test", j)
+		}
+		for j := range c.Silences {
+			c.Silences[j].line = lineOf(doc, "tests", i, "silences", j)
 		}
 		for j := range c.Events {
 			c.Events[j].line = lineOf(doc, "tests", i, "events", j)

@@ -161,8 +161,27 @@ func (r *testRun) load() error {
 			failed = errors.New("no alertname")
 		}
 	}
+	for i := range r.Silences {
+		if err := r.silence(i); err != nil {
+			r.fail(r.Silences[i].line, nil, "silence: %s", err)
+			failed = err
+		}
+	}
 	slices.SortStableFunc(r.Events, func(a, b inputEvent) int { return a.At.from(r.start).Compare(b.At.from(r.start)) })
 	return failed
+}
+
+// silence sets one silence, as the API does it.
+func (r *testRun) silence(i int) error {
+	want, err := r.Silences[i].silence(r.start)
+	if err != nil || r.desk == nil {
+		return err
+	}
+	in, _, err := r.desk.machine.PlanSilence(r.start, want, fmt.Sprintf("silence-%d", i+1))
+	if err == nil {
+		r.desk.step(in)
+	}
+	return err
 }
 
 func seriesError(err error) string {

@@ -239,6 +239,28 @@ tests:
         alerts: [{labels: {alertname: Slow, service: b}}, {state: resolved, labels: {alertname: Slow, service: a}}]
 `
 
+func TestSilences(t *testing.T) {
+	const tests = `
+tests:
+  - input_series:
+      - {series: 'up{service="a"}', values: 0x60}
+      - {series: 'up{service="b"}', values: 1 1 0x58}
+    silences:
+      - {until: 30m30s, matchers: ['service=~"a|x"', 'alertname!="Slow"']}
+      - {from: 1m, until: 10m, matchers: ['service="nobody"']}
+    notifications:
+      - {at: 2m, receiver: pager, alerts: [{labels: {service: b}}]}
+      - {at: 30m30s, receiver: pager, alerts: [{labels: {service: a}}]}
+`
+	if got := failures(t, toldRules, toldRouting, tests); len(got) > 0 {
+		t.Errorf("failed:\n%s", strings.Join(got, "\n"))
+	}
+	got := failures(t, toldRules, toldRouting, strings.Replace(tests, "until: 10m, matchers: ['service=", "until: 10m, matchers: ['service", 1))
+	if len(got) != 1 || !strings.HasPrefix(got[0], `8: silence: "service\"nobody\"" is not a matcher`) {
+		t.Errorf("a bad matcher: %q", got)
+	}
+}
+
 func TestNotifications(t *testing.T) {
 	if got := failures(t, toldRules, toldRouting, toldTests); len(got) > 0 {
 		t.Errorf("failed:\n%s", strings.Join(got, "\n"))
