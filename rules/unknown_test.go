@@ -13,18 +13,6 @@ import (
 	"alertd"
 )
 
-// tickAt runs the first group's next slot and gives the verdict of the rule of that name.
-func tickAt(t *testing.T, e *Evaluator, name string) alertd.Verdict {
-	t.Helper()
-	for _, v := range e.Run(e.groups[0].next) {
-		if v.Rule.Name == name && v.Scope == "" {
-			return v
-		}
-	}
-	t.Fatalf("no verdict on %s", name)
-	return alertd.Verdict{}
-}
-
 // Late series: an instance that disappears while its siblings remain is missing, not no data. And while nothing at all
 // arrives nobody is either.
 func TestPresence(t *testing.T) {

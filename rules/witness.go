@@ -141,15 +141,17 @@ func (e *Evaluator) unknown(r *ruleRun, k *key, at int64) alertd.Finding {
 func (k *key) labels() labels.Labels {
 	p := k.rule.partition
 	for i := range k.members {
-		for _, s := range k.sorted(i) {
-			b := labels.NewBuilder(s.labels)
-			if p.Without {
-				b.Del(p.Labels...)
-			} else {
-				b.Keep(p.Labels...)
-			}
-			return b.Labels()
+		list := k.sorted(i)
+		if len(list) == 0 {
+			continue
 		}
+		b := labels.NewBuilder(list[0].labels)
+		if p.Without {
+			b.Del(p.Labels...)
+		} else {
+			b.Keep(p.Labels...)
+		}
+		return b.Labels()
 	}
 	return labels.EmptyLabels()
 }
