@@ -133,6 +133,9 @@ func (w *world) step(in engine.Input) {
 
 func (w *world) remember(entries []alertd.Entry) {
 	for _, e := range entries {
+		if n := e.Decisions(); n != 1 {
+			w.t.Fatalf("an entry holds %d decisions", n)
+		}
 		b, err := json.Marshal(e)
 		if err != nil {
 			w.t.Fatal(err)
