@@ -2,6 +2,7 @@ package healthpoll
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"alertd"
@@ -92,9 +93,7 @@ func (m *memory) miss(t *Target, network bool, guard func(time.Time) doubt, now 
 func (m *memory) event(t *Target, answers []answer, now time.Time) alertd.Health {
 	h := alertd.Health{Service: t.Service, Status: alertd.Healthy, Checks: map[string]alertd.HealthCheck{}, Timestamp: now.UTC().Truncate(time.Millisecond)}
 	for i, a := range answers {
-		for name, c := range a.report.Checks {
-			h.Checks[name] = c
-		}
+		maps.Copy(h.Checks, a.report.Checks)
 		c := alertd.HealthCheck{Status: a.status, LatencyMS: milliseconds(a.took), Error: a.reason}
 		switch {
 		case a.missed && (m.misses == t.Fall || m.bad[i]):
