@@ -230,7 +230,6 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	start("history", a.project)
 	start("jobs", a.jobs)
-	start("healthpoll", a.poller.Run)
 	start("leader", a.lead)
 
 	<-run.Done()
@@ -357,6 +356,11 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	wg.Go(func() {
 		if err := l.listen(run); err != nil && run.Err() == nil {
 			cancel(fmt.Errorf("events: %w", err))
+		}
+	})
+	wg.Go(func() { // one node polls, else every report would come twice
+		if err := a.poller.Run(run); err != nil && run.Err() == nil {
+			cancel(fmt.Errorf("healthpoll: %w", err))
 		}
 	})
 	wg.Go(func() {
