@@ -85,8 +85,8 @@ func TestMistakesInSettings(t *testing.T) {
 		"groups:\n- name: g\n  rules:\n  # alertd: recover_expr: m <\n  - {alert: A, expr: m}":            `test.yaml:4:30: recover_expr: unexpected end`,
 		"groups:\n- name: g\n  rules:\n  # alertd: lateness: 1m\n  - {alert: A, expr: m}":                 `unknown setting "lateness" above a rule`,
 		"groups:\n- name: g\n  rules:\n  # alertd: no_data: keep\n  - {record: a:b, expr: m}":             `a recording rule has "no_data"`,
-		"groups:\n- {name: g, interval: 1s, lateness: 1h}":                                                 `lateness is more than 100 intervals`,
-		"lookbacks: {a: 0s}\ngroups: []":                                                                    `look-back of "a" is not longer than nothing`,
+		"groups:\n- {name: g, interval: 1s, lateness: 1h}":                                                `lateness is more than 100 intervals`,
+		"lookbacks: {a: 0s}\ngroups: []":                                                                  `look-back of "a" is not longer than nothing`,
 	} {
 		_, err := Parse([]File{{"test.yaml", []byte(src)}})
 		if err == nil || !strings.Contains(err.Error(), want) {
