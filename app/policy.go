@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"alertd"
@@ -41,7 +42,7 @@ func (a *App) loadPolicy() (*policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w:\n%w", ErrFiles, err)
 	}
-	for _, w := range loaded.Warnings {
+	for _, w := range slices.Concat(loaded.Warnings, loaded.Routing.Stale(time.Now())) {
 		a.log.Warn(w.String())
 	}
 	books, err := runbooks.Load(runbooks.Shipped())
@@ -85,7 +86,7 @@ func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
 		for i, c := range r.Slack {
 			s, err := slack.New(slack.Config{
 				APIURL: c.APIURL.Reveal(), Token: c.BotToken.Reveal(), Channel: c.Channel,
-				HTTPClient: notifier.NewClient(), ExternalURL: a.external,
+				HTTPClient: client(c.HTTP), ExternalURL: a.external,
 			})
 			if err != nil {
 				return fmt.Errorf("receiver %q, slack_configs[%d]: %w", r.Name, i, err)
@@ -107,12 +108,12 @@ func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
 }
 
 func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
-	client := notifier.NewClient()
+	httpClient := client(c.HTTP)
 	if c.Timeout > 0 {
-		client = withTimeout(client, c.Timeout)
+		httpClient = withTimeout(httpClient, c.Timeout)
 	}
 	wc := webhook.Config{
-		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external, HTTPClient: client,
+		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external, HTTPClient: httpClient,
 	}
 	if c.Secret != "" {
 		wc.Secrets = []string{c.Secret.Reveal()}
@@ -122,6 +123,31 @@ func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
 		return nil, err
 	}
 	return notifier.Break(s), nil
+}
+
+// client speaks to a server as its http_config says.
+func client(h *config.HTTP) *http.Client {
+	if h == nil {
+		return notifier.NewClient()
+	}
+	c := notifier.NewClientTLS(h.TLS)
+	if h.Authorization != "" {
+		c.Transport = authorized{c.Transport, h.Authorization}
+	}
+	return c
+}
+
+// authorized adds credentials. No redirect is followed, so nobody else gets them.
+type authorized struct {
+	next   http.RoundTripper
+	header config.Secret
+}
+
+// RoundTrip leaves the caller's request as it is.
+func (t authorized) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", t.header.Reveal())
+	return t.next.RoundTrip(r)
 }
 
 func withTimeout(c *http.Client, d time.Duration) *http.Client {

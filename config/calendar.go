@@ -168,10 +168,13 @@ type dateList struct {
 const staleDays = 60
 
 // Stale warns about calendars whose lists of holidays end soon after now, or have ended: next year's are missing. A
-// country's holidays never end.
-func (r *Routing) Stale(now time.Time) []Warning {
+// country's holidays never end. It looks at the calendars of these names, or at all of them where none is given.
+func (r *Routing) Stale(now time.Time, names ...string) []Warning {
 	var stale []Warning
 	for _, l := range r.lists {
+		if len(names) > 0 && !slices.Contains(names, l.calendar) {
+			continue
+		}
 		if l.last < now.AddDate(0, 0, staleDays).UTC().Format(time.DateOnly) {
 			stale = append(stale, Warning{l.at, "calendar " + quote(l.calendar) + ": its last holiday is " + strings.TrimSpace(l.last) +
 				"; add those of next year, or country: for public holidays"})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,7 +48,16 @@ receivers:
 // Folders and names that begin with a dot are left alone. env and readFile are as for [ParseRouting]. The error
 // joins every mistake in every file, and with any there is no policy.
 func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Policy, error) {
-	files, err := readFolder(fsys)
+	main, folder := rules.File{Name: "(built-in routing)", Data: []byte(builtinRouting)}, fsys
+	elsewhere, ok := fsys.(withRouting)
+	if w := elsewhere; ok {
+		data, err := readFile(w.file)
+		if err != nil {
+			return nil, fmt.Errorf("the routing file: %w", err)
+		}
+		main, folder = rules.File{Name: w.file, Data: data}, w.FS
+	}
+	files, err := readFolder(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +66,14 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 		problems  []error
 		ruleFiles []rules.File
 	)
-	routing := []rules.File{{Name: "(built-in routing)", Data: []byte(builtinRouting)}}
+	routing := []rules.File{main}
 	for _, f := range files {
 		switch stem := strings.TrimSuffix(f.Name, path.Ext(f.Name)); {
 		case stem == "routing":
+			if elsewhere.file != "" {
+				problems = append(problems, fmt.Errorf("%s: the routing file is %s already; keep one of the two", f.Name, main.Name))
+				continue
+			}
 			routing[0] = f
 		case strings.HasSuffix(stem, ".routing"):
 			routing = append(routing, f)
@@ -71,6 +85,9 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 		}
 	}
 	beside := func(name string) ([]byte, error) {
+		if elsewhere.file != "" {
+			return readFile(filepath.Join(filepath.Dir(main.Name), name))
+		}
 		if name = path.Clean(name); !fs.ValidPath(name) {
 			return nil, errors.New("it must be in this folder, or an absolute path")
 		}
@@ -83,9 +100,34 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	p.Version = version(append(files, p.Routing.read...))
+	p.Version = version(slices.Concat(files, routing[:1], p.Routing.read))
 	return p, nil
 }
+
+// WithRouting is the folder fsys, with a routing file from elsewhere, for [Load] alone. Without a folder (nil) there
+// are no rules: then only what others post is routed, as an Alertmanager does.
+func WithRouting(fsys fs.FS, file string) fs.FS {
+	if fsys == nil {
+		fsys = noFiles{}
+	}
+	return withRouting{fsys, file}
+}
+
+type withRouting struct {
+	fs.FS
+	file string
+}
+
+// noFiles is an empty folder.
+type noFiles struct{}
+
+// Open finds nothing.
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// ReadDir lists nothing.
+func (noFiles) ReadDir(string) ([]fs.DirEntry, error) { return nil, nil }
 
 // readFolder returns the files in the order of their names.
 func readFolder(fsys fs.FS) ([]rules.File, error) {

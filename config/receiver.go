@@ -24,6 +24,7 @@ type Slack struct {
 	// incoming webhook.
 	APIURL       Secret
 	BotToken     Secret
+	HTTP         *HTTP  // nil: nothing special
 	Channel      string // "" only for an incoming webhook, which has one of its own
 	SendResolved bool   // default true, unlike Alertmanager: what was announced is closed
 }
@@ -31,6 +32,7 @@ type Slack struct {
 // Webhook is one URL that notifications are posted to.
 type Webhook struct {
 	URL          Secret
+	HTTP         *HTTP         // nil: nothing special
 	Secret       Secret        // signs as Standard Webhooks say ("whsec_" and base64); "" does not sign
 	Timeout      time.Duration // of one attempt; 0: the notifier's own
 	MaxAlerts    int           // in one body; 0: all
@@ -43,12 +45,13 @@ const slackAPI = "https://slack.com/api/"
 type globals struct {
 	slackURL, slackToken Secret
 	slackAPI             Secret // base of the Web API
+	http                 *HTTP
 }
 
 // Keys that Alertmanager knows and alertd does not use.
 var (
 	unusedGlobal = []string{
-		"http_config", "jira_api_url", "smtp_from", "smtp_hello", "smtp_smarthost", "smtp_auth_username", "smtp_auth_password",
+		"jira_api_url", "smtp_from", "smtp_hello", "smtp_smarthost", "smtp_auth_username", "smtp_auth_password",
 		"smtp_auth_password_file", "smtp_auth_secret", "smtp_auth_secret_file", "smtp_auth_identity", "smtp_require_tls",
 		"smtp_tls_config", "smtp_force_implicit_tls", "pagerduty_url", "opsgenie_api_url", "opsgenie_api_key",
 		"opsgenie_api_key_file", "wechat_api_url", "wechat_api_secret", "wechat_api_secret_file", "wechat_api_corp_id",
@@ -57,11 +60,11 @@ var (
 		"rocketchat_token_id", "rocketchat_token_id_file", "mattermost_webhook_url", "mattermost_webhook_url_file",
 	}
 	unusedSlack = []string{
-		"http_config", "username", "color", "title", "title_link", "pretext", "text", "message_text", "fields", "short_fields",
+		"username", "color", "title", "title_link", "pretext", "text", "message_text", "fields", "short_fields",
 		"footer", "fallback", "callback_id", "icon_emoji", "icon_url", "image_url", "thumb_url", "link_names", "mrkdwn_in",
 		"actions", "update_message", "timeout",
 	}
-	unusedWebhook   = []string{"http_config", "payload"}
+	unusedWebhook   = []string{"payload"}
 	foreignReceiver = []string{
 		"discord_configs", "email_configs", "incidentio_configs", "jira_configs", "mattermost_configs", "msteams_configs",
 		"msteamsv2_configs", "opsgenie_configs", "pagerduty_configs", "pushover_configs", "rocketchat_configs", "sns_configs",
@@ -86,6 +89,7 @@ func (p *routingParser) readGlobal(n *yaml.Node) {
 		"slack_app_token":      p.secretTo(&g.slackToken, "slack_app_token"),
 		"slack_app_token_file": p.secretFileTo(&g.slackToken, "slack_app_token_file"),
 		"slack_app_url":        p.secretTo(&g.slackAPI, "slack_app_url"),
+		"http_config":          func(n *yaml.Node) { g.http = p.readHTTP(n) },
 	}, unusedGlobal))
 	p.oneOf(n, "global", "slack_api_url", "slack_api_url_file")
 	p.oneOf(n, "global", "slack_app_token", "slack_app_token_file")
@@ -135,7 +139,8 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 	for _, kind := range foreignReceiver {
 		known[kind] = func(n *yaml.Node) {
 			if n := target(n); !absent(n) && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
-				p.fail(n, "alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs", kind)
+				p.fail(n, "alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs; "+
+					"a webhook gets what Alertmanager would send, so a relay that takes Alertmanager's webhooks can pass it on", kind)
 			}
 		}
 	}
@@ -144,7 +149,7 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 }
 
 func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
-	s := Slack{SendResolved: true}
+	s := Slack{SendResolved: true, HTTP: p.global.http}
 	var appURL Secret
 	channel := target(n)
 	before := len(p.problems)
@@ -161,6 +166,7 @@ func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
 			p.textTo(&s.Channel, "channel")(n)
 		},
 		"send_resolved": p.boolTo(&s.SendResolved, "send_resolved"),
+		"http_config":   func(n *yaml.Node) { s.HTTP = p.readHTTP(n) },
 	}, unusedSlack))
 	p.oneOf(n, what, "bot_token", "bot_token_file", "app_token", "app_token_file")
 	p.oneOf(n, what, "api_url", "api_url_file")
@@ -170,6 +176,9 @@ func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
 
 	if s.BotToken == "" && s.APIURL == "" {
 		s.BotToken = p.global.slackToken
+	}
+	if s.HTTP != nil && s.HTTP.Authorization != "" && !p.takeToken(n, &s, what) {
+		return s
 	}
 	if s.BotToken == "" {
 		s.APIURL = firstOf(s.APIURL, p.global.slackURL)
@@ -198,8 +207,21 @@ func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
 	return s
 }
 
+// takeToken takes the bot token from http_config, which is where Alertmanager had it before it knew app_token.
+func (p *routingParser) takeToken(n *yaml.Node, s *Slack, what string) bool {
+	token, bearer := strings.CutPrefix(s.HTTP.Authorization.Reveal(), "Bearer ")
+	hook := strings.Contains(firstOf(s.APIURL, p.global.slackURL).Reveal(), "hooks.slack.com/")
+	if !bearer || s.BotToken != "" || hook {
+		p.fail(n, "%s: http_config has credentials that Slack does not take here; keep a bot_token, or the URL of an incoming webhook, alone", what)
+		return false
+	}
+	s.BotToken, s.HTTP = Secret(token), &HTTP{TLS: s.HTTP.TLS}
+	s.APIURL = firstOf(s.APIURL, p.global.slackURL)
+	return true
+}
+
 func (p *routingParser) readWebhook(n *yaml.Node, what string) Webhook {
-	w := Webhook{SendResolved: true}
+	w := Webhook{SendResolved: true, HTTP: p.global.http}
 	before := len(p.problems)
 	p.object(n, what, p.withUnused(fields{
 		"url":           p.secretTo(&w.URL, "url"),
@@ -209,6 +231,7 @@ func (p *routingParser) readWebhook(n *yaml.Node, what string) Webhook {
 		"timeout":       p.durationTo(&w.Timeout, "timeout", 0),
 		"max_alerts":    p.intTo(&w.MaxAlerts, "max_alerts"),
 		"send_resolved": p.boolTo(&w.SendResolved, "send_resolved"),
+		"http_config":   func(n *yaml.Node) { w.HTTP = p.readHTTP(n) },
 	}, unusedWebhook))
 	p.oneOf(n, what, "url", "url_file")
 	p.oneOf(n, what, "secret", "secret_file")

@@ -3,6 +3,7 @@ package notifier
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -27,12 +28,16 @@ import (
 // errors after which certainly nothing was sent, which [TransportError] reads. Loopback and private networks
 // are allowed: receivers mostly live there. A proxy from the environment is used; then it is the proxy's
 // address that is checked.
-func NewClient() *http.Client {
+func NewClient() *http.Client { return NewClientTLS(nil) }
+
+// NewClientTLS is [NewClient] for a server that wants certificates of its own; nil is as NewClient.
+func NewClientTLS(c *tls.Config) *http.Client {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second, Control: guard()}
 	return Client(&http.Client{Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true,
+		TLSClientConfig:       c,
 		TLSHandshakeTimeout:   5 * time.Second,
 		MaxIdleConnsPerHost:   4,
 		ExpectContinueTimeout: time.Second,

@@ -76,12 +76,17 @@ func (r *Route) decide(found []Decision, ls alertd.Labels, parent string) []Deci
 	if len(found) > before {
 		return found
 	}
+	return append(found, r.decision(ls, path))
+}
+
+// decision is what the node itself wants with an alert.
+func (r *Route) decision(ls alertd.Labels, path string) Decision {
 	group := r.groupLabels(ls)
 	id := r.ID
 	if id == "" {
 		id = path
 	}
-	return append(found, Decision{
+	return Decision{
 		Path:           path,
 		Receiver:       r.Receiver,
 		GroupKey:       alertd.GroupKey(id + ":" + group.String()),
@@ -93,7 +98,7 @@ func (r *Route) decide(found []Decision, ls alertd.Labels, parent string) []Deci
 		Calendar:       r.Calendar,
 		Mute:           r.MuteTimeIntervals,
 		Active:         r.ActiveTimeIntervals,
-	})
+	}
 }
 
 // Identify gives every node of the tree its ID. Alertmanager's route key, the matchers from the root, is the same

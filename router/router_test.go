@@ -3,6 +3,7 @@ package router_test
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -377,4 +378,52 @@ func BenchmarkInhibitedByOfThousandSources(b *testing.B) {
 	for b.Loop() {
 		in.InhibitedBy(target, maps.All(sources))
 	}
+}
+
+func TestTrace(t *testing.T) {
+	tree := node(t, "all", "",
+		node(t, "db", `team="db"`, node(t, "db-pager", `severity="critical"`), goOn(node(t, "db-log", `severity=~"warning|critical"`)), node(t, "db-rest", `severity!=""`)),
+		node(t, "late", ""),
+		node(t, "never", `team="db"`),
+	)
+	tree.Identify()
+	var got []string
+	for _, s := range tree.Trace(parseLabels(t, `{team="db", severity="warning"}`)) {
+		line := fmt.Sprintf("%d %s %s", s.Depth, s.Route.Receiver, s.Outcome)
+		if s.Mismatch != nil {
+			line += fmt.Sprintf(" %s has %q", s.Mismatch, s.Value)
+		}
+		got = append(got, line)
+	}
+	want := []string{
+		"0 all passed on", "1 db passed on", `2 db-pager missed severity="critical" has "warning"`, "2 db-log taken", "2 db-rest taken",
+		"1 late not tried", "1 never not tried",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("steps %q\nwant  %q", got, want)
+	}
+}
+
+func TestTraceDecidesAsDecideDoes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		tree := randomTree(t, rt, 3)
+		tree.Matchers = nil
+		tree.Identify()
+		ls := randomLabels(rt, "alert")
+		var got []router.Decision
+		for _, s := range tree.Trace(ls) {
+			if (s.Decision != nil) != (s.Outcome == router.Taken) || (s.Mismatch != nil) != (s.Outcome == router.Missed) {
+				rt.Fatalf("step %+v", s)
+			}
+			if s.Mismatch != nil && s.Mismatch.Matches(ls.Get(s.Mismatch.Name)) {
+				rt.Fatalf("%s is said not to match %s", s.Mismatch, ls)
+			}
+			if s.Decision != nil {
+				got = append(got, *s.Decision)
+			}
+		}
+		if want := tree.Decide(ls); !reflect.DeepEqual(got, want) {
+			rt.Fatalf("%s: trace %+v, decide %+v", ls, got, want)
+		}
+	})
 }

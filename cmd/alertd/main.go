@@ -32,7 +32,10 @@ type commands struct {
 	Publish  publishCmd  `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
 	Alerts   alertsCmd   `cmd:"" help:"Show the alerts that are active now."`
 	History  historyCmd  `cmd:"" help:"Show what happened: every change of every alert's state."`
+	Why      whyCmd      `cmd:"" help:"Say why an alert was told, or was not: every decision, with its reason."`
 	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when."`
+	Calendar calendarCmd `cmd:"" help:"Show business hours: openings, holidays, changes of the clocks."`
+	Route    routeCmd    `cmd:"" help:"Show who is told of an alert, when and why."`
 	Version  versionCmd  `cmd:"" help:"Show which alertd this is."`
 }
 

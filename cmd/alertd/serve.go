@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,7 +12,6 @@ import (
 
 	"alertd/app"
 	"alertd/config"
-	"alertd/rules"
 )
 
 // serveCmd is the daemon.
@@ -29,13 +26,19 @@ type serveCmd struct {
 	NATSToken  string `name:"nats-token" env:"ALERTD_NATS_TOKEN" placeholder:"TOKEN" help:"Token for --nats; better in $$ALERTD_NATS_TOKEN, where other users do not see it."`
 	NATSListen string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
 	OTLPListen string `name:"otlp-listen" placeholder:"HOST:PORT" help:"Take metrics over OTLP/HTTP as well, for instance at 127.0.0.1:4318."`
+
+	alertmanagerFlags
 }
 
 // Run runs the daemon until ctx ends. SIGHUP reloads the files.
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
-	log := slog.New(slog.NewTextHandler(std.err, nil))
+	if err := c.apply(c); err != nil {
+		return err
+	}
+	log := c.logger(std.err)
+	c.explain(log)
 	o := app.Options{
-		Rules: c.files(), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen, OTLPListen: c.OTLPListen,
+		Rules: folder(c.Rules, c.ConfigFile), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen, OTLPListen: c.OTLPListen,
 		Console: std.out, Version: versionText(), Log: log,
 	}
 	var err error
@@ -43,6 +46,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 		return &failure{err: err, hint: "alertd check --config " + c.Config}
 	}
 	c.authenticate(&o.Config.NATS)
+	c.configure(&o.Config)
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return &failure{err: err, hint: c.hint(err)}
@@ -88,13 +92,6 @@ func (c *serveCmd) authenticate(n *config.NATS) {
 	n.CredsFile = cmp.Or(c.NATSCreds, n.CredsFile)
 	n.NKeyFile = cmp.Or(c.NATSNKey, n.NKeyFile)
 	n.Token = cmp.Or(config.Secret(c.NATSToken), n.Token)
-}
-
-func (c *serveCmd) files() fs.FS {
-	if c.Rules == "" {
-		return rules.Shipped()
-	}
-	return os.DirFS(c.Rules)
 }
 
 func (c *serveCmd) config() (config.Config, error) {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+
+	"alertd/config"
+)
+
+// alertmanagerFlags are Alertmanager's, so that the command line of one starts the other.
+type alertmanagerFlags struct {
+	ConfigFile  string   `name:"config.file" group:"As Alertmanager" type:"existingfile" placeholder:"FILE" help:"A routing file such as an alertmanager.yml. Without --rules there are no rules: what others post is routed."`
+	StoragePath string   `name:"storage.path" group:"As Alertmanager" placeholder:"DIR" help:"As --data."`
+	WebListen   []string `name:"web.listen-address" group:"As Alertmanager" sep:"none" placeholder:"HOST:PORT" help:"As --listen."`
+	ExternalURL string   `name:"web.external-url" group:"As Alertmanager" placeholder:"URL" help:"Where people reach alertd, for links; before external_url of --config."`
+	RoutePrefix string   `name:"web.route-prefix" group:"As Alertmanager" placeholder:"PATH" help:"Only / is possible."`
+	LogLevel    string   `name:"log.level" group:"As Alertmanager" enum:"debug,info,warn,error" default:"info" help:"${enum}."`
+	LogFormat   string   `name:"log.format" group:"As Alertmanager" enum:"logfmt,json" default:"logfmt" help:"${enum}."`
+	Cluster     cluster  `embed:"" prefix:"cluster."`
+}
+
+// cluster are flags without an effect: nodes find each other through NATS.
+type cluster struct {
+	ListenAddress           string   `hidden:""`
+	AdvertiseAddress        string   `hidden:""`
+	Peer                    []string `hidden:"" sep:"none"`
+	PeerName                string   `hidden:""`
+	PeersResolveTimeout     string   `hidden:""`
+	PeerTimeout             string   `hidden:""`
+	GossipInterval          string   `hidden:""`
+	PushpullInterval        string   `hidden:""`
+	TCPTimeout              string   `hidden:"" name:"tcp-timeout"`
+	ProbeTimeout            string   `hidden:""`
+	ProbeInterval           string   `hidden:""`
+	SettleTimeout           string   `hidden:""`
+	ReconnectInterval       string   `hidden:""`
+	ReconnectTimeout        string   `hidden:""`
+	TLSConfig               string   `hidden:"" name:"tls-config"`
+	Label                   string   `hidden:""`
+	AllowInsecurePublicAddr bool     `hidden:"" name:"allow-insecure-public-advertise-address-discovery"`
+}
+
+// set reports whether any of them asks for something. An empty listen address turns Alertmanager's cluster off.
+func (c cluster) set() bool {
+	only := strings.Join(c.Peer, "") + c.ListenAddress + c.AdvertiseAddress + c.PeerName + c.PeersResolveTimeout + c.PeerTimeout +
+		c.GossipInterval + c.PushpullInterval + c.TCPTimeout + c.ProbeTimeout + c.ProbeInterval + c.SettleTimeout +
+		c.ReconnectInterval + c.ReconnectTimeout + c.TLSConfig + c.Label
+	return only != "" || c.AllowInsecurePublicAddr
+}
+
+// apply puts Alertmanager's flags where alertd has its own, and refuses what cannot be honoured.
+func (f alertmanagerFlags) apply(c *serveCmd) error {
+	if len(f.WebListen) > 1 {
+		return &usageError{msg: "alertd listens at one address, and --web.listen-address is given more than once", hint: "--web.listen-address :9093"}
+	}
+	if len(f.WebListen) == 1 {
+		c.Listen = f.WebListen[0]
+	}
+	if f.StoragePath != "" {
+		c.Data = f.StoragePath
+	}
+	if strings.Trim(f.RoutePrefix, "/") != "" {
+		return &usageError{msg: fmt.Sprintf("alertd answers below / and not below %s", f.RoutePrefix), hint: "leave --web.route-prefix out, and let the proxy in front take the prefix off"}
+	}
+	if f.ExternalURL != "" {
+		if u, err := url.Parse(f.ExternalURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return &usageError{msg: "--web.external-url is not a URL that people could open", hint: "--web.external-url https://alerts.example.com"}
+		}
+	}
+	return nil
+}
+
+// configure lets flags go before the configuration file.
+func (f alertmanagerFlags) configure(c *config.Config) {
+	if f.ExternalURL != "" {
+		c.ExternalURL = strings.TrimRight(f.ExternalURL, "/")
+	}
+}
+
+// explain says what the flags do not do here.
+func (f alertmanagerFlags) explain(log *slog.Logger) {
+	if f.Cluster.set() {
+		log.Warn("--cluster.* has no effect: several alertd on one NATS (--nats URL) elect a leader, and need no peers")
+	}
+	if u, err := url.Parse(f.ExternalURL); err == nil && strings.Trim(u.Path, "/") != "" && f.RoutePrefix == "" {
+		log.Warn("alertd answers below /: the proxy in front has to take off the path of --web.external-url", "path", u.Path)
+	}
+}
+
+// logger writes as --log.level and --log.format say.
+func (f alertmanagerFlags) logger(w io.Writer) *slog.Logger {
+	var level slog.Level // info, should the text be unknown
+	_ = level.UnmarshalText([]byte(f.LogLevel))
+	o := &slog.HandlerOptions{Level: level}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
