@@ -101,7 +101,7 @@ const (
 // count. The payload is not kept.
 func (d *Decoder) Decode(subject string, header map[string][]string, received time.Time, payload []byte, out *alertd.Events) (problems []Problem) {
 	d.buf, d.out, d.received = payload, out, received.UnixMilli()
-	if d.kind, d.token = kindOf(subject); !utf8.ValidString(d.token) || len(d.token) > MaxName {
+	if d.kind, d.token = kindOf(subject); !utf8.ValidString(d.token) || len(d.token) > MaxName || d.token == nobody {
 		d.token = "" // a subject may hold any bytes, a label may not
 	}
 	d.trace = tracectx.FromHeader(header)
@@ -163,6 +163,9 @@ func (d *Decoder) read(header map[string][]string) {
 		d.message()
 	}
 }
+
+// nobody is the subject's token where there is no service or type to name: a token cannot be empty.
+const nobody = "_"
 
 // kindOf reads a subject: what follows the kind is the service (its first token), or the type (all of it).
 func kindOf(subject string) (kind, string) {

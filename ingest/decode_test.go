@@ -515,3 +515,15 @@ func cpu() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// `alertd publish metric x 1` has no service to put into the subject.
+func TestNobodyIsNoService(t *testing.T) {
+	var out alertd.Events
+	d := NewDecoder()
+	if problems := d.Decode("alertd.metrics._", nil, time.Unix(1_770_000_000, 0), []byte(`{"name":"x","value":1}`), &out); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if len(out.Samples) != 1 || out.Samples[0].Labels.Has("service") {
+		t.Errorf("decoded %v", out.Samples)
+	}
+}
