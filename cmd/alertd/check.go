@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/common/model"
 
@@ -125,7 +126,7 @@ func (f *checked) folder(fsys fs.FS) {
 	if policy == nil {
 		return
 	}
-	f.warn(policy.Warnings)
+	f.warn(slices.Concat(policy.Warnings, policy.Routing.Stale(time.Now())))
 	f.rules, f.routing, f.whole = policy.Rules, policy.Routing, true
 }
 
@@ -140,7 +141,9 @@ func (f *checked) files(names []string) {
 		stem := strings.TrimSuffix(filepath.Base(name), filepath.Ext(name))
 		switch {
 		case err != nil:
-		case stem == "routing":
+		case strings.HasSuffix(stem, ".routing"):
+			err = fmt.Errorf("%s: it adds to routing.yaml, so it is checked with its folder: alertd check --rules %s", name, filepath.Dir(name))
+		case stem == "routing", stem == "alertmanager":
 			var warnings []config.Warning
 			f.routing, warnings, err = config.ParseRouting(name, data, os.LookupEnv, os.ReadFile)
 			f.warn(warnings)
