@@ -19,7 +19,7 @@ const (
 	maxNotified = 100
 	// maxBytes bounds the labels and annotations of all notifications of one flush.
 	maxBytes = 256 << 10
-	// maxTold bounds the alerts that a group tells at once; the rest is fresh the next time.
+	// maxTold bounds the alerts that a group tells, closes and forgets at once, each; the rest comes the next time.
 	maxTold = 4_000
 )
 
@@ -59,6 +59,7 @@ func (m *Machine) flush(g *grouping.Group) {
 // speak settles what a group that is due tells, and schedules it anew. False means that it has nothing to say.
 func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	d := g.Diff()
+	d.Closed, d.Ended = d.Closed[:min(len(d.Closed), maxTold)], d.Ended[:min(len(d.Ended), maxTold)]
 	held := g.Holds()
 	gt, closed := m.gate(g, m.now)
 
@@ -151,6 +152,9 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 				at(interval, alertd.ReasonInhibited)
 			}
 		}
+	}
+	if len(d.Closed) > 0 || len(d.Ended) > 0 && !closed { // more than could be told at once
+		at(interval, alertd.ReasonGrouped)
 	}
 	if next, ok := g.RepeatDue(); ok && len(d.Told) > 0 {
 		if !next.After(m.now) { // a reminder that is withheld now
