@@ -67,14 +67,14 @@ func TestPostAlerts(t *testing.T) {
 		if status != c.status || !strings.HasPrefix(answer, c.answer) || (c.answer == "") != (answer == "") {
 			t.Errorf("%.200s: %d %s\nwant %d %s", c.body, status, answer, c.status, c.answer)
 		}
-		var stored string
+		var stored strings.Builder
 		for _, all := range w.posted {
 			for _, p := range all {
-				stored += p.Labels.String()
+				stored.WriteString(p.Labels.String())
 			}
 		}
-		if stored != c.stored {
-			t.Errorf("%.200s: stored %s, want %s", c.body, stored, c.stored)
+		if stored.String() != c.stored {
+			t.Errorf("%.200s: stored %s, want %s", c.body, stored.String(), c.stored)
 		}
 	}
 }

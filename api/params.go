@@ -21,8 +21,10 @@ const maxParameter = 1024
 
 // What the parameter state may say.
 var (
-	transitionStates   = []string{string(alertd.Inactive), string(alertd.Pending), string(alertd.Firing), string(alertd.Recovering),
-		string(alertd.NoData), string(alertd.Failing), string(alertd.Resolved)}
+	transitionStates = []string{
+		string(alertd.Inactive), string(alertd.Pending), string(alertd.Firing), string(alertd.Recovering),
+		string(alertd.NoData), string(alertd.Failing), string(alertd.Resolved),
+	}
 	notificationStates = []string{"firing", "resolved", "pending", "dead", string(alertd.Delivered), string(alertd.Retry), string(alertd.Unknown), string(alertd.Failed)}
 )
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -113,9 +114,7 @@ func (ss services) all() []alertd.Health {
 	for _, h := range ss {
 		c := *h
 		c.Checks = make(map[string]alertd.HealthCheck, len(h.Checks))
-		for name, check := range h.Checks {
-			c.Checks[name] = check
-		}
+		maps.Copy(c.Checks, h.Checks)
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b alertd.Health) int { return cmp.Compare(a.Service, b.Service) })

@@ -114,12 +114,12 @@ func TestStaleHolidays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got string
+		var got strings.Builder
 		for _, w := range r.Stale(now) {
-			got += w.String()
+			got.WriteString(w.String())
 		}
-		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
-			t.Errorf("%q: %q, want %q", tt.body, got, tt.want)
+		if !strings.HasPrefix(got.String(), tt.want) || (got.String() == "") != (tt.want == "") {
+			t.Errorf("%q: %q, want %q", tt.body, got.String(), tt.want)
 		}
 	}
 }

@@ -63,12 +63,13 @@ receivers: [{name: a-team, webhook_configs: [{url: 'http://hook.example:8080/<se
 	if got := config.MaskedRouting(files); got != "" {
 		t.Errorf("without routing files: %q", got)
 	}
-	bomb := "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+	var bomb strings.Builder
+	bomb.WriteString("a: &a [x, x, x, x, x, x, x, x, x, x]\n")
 	for c := 'b'; c < 'k'; c++ {
 		p := string(c - 1)
-		bomb += string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+p+", ", 9) + "*" + p + "]\n"
+		bomb.WriteString(string(c) + ": &" + string(c) + " [" + strings.Repeat("*"+p+", ", 9) + "*" + p + "]\n")
 	}
-	files["routing.yaml"] = &fstest.MapFile{Data: []byte(bomb)}
+	files["routing.yaml"] = &fstest.MapFile{Data: []byte(bomb.String())}
 	if got := config.MaskedRouting(files); got != "" {
 		t.Errorf("aliases without end: %d bytes", len(got))
 	}

@@ -59,20 +59,21 @@ func describe(r *router.Route, indent string) string {
 	if r.GroupByAll {
 		by = "..."
 	}
-	s := fmt.Sprintf("%s%s to=%s by=%s %s/%s/%s %s", indent, r.ID, r.Receiver, by, r.GroupWait, r.GroupInterval, r.RepeatInterval, r.Deliver)
+	var s strings.Builder
+	s.WriteString(fmt.Sprintf("%s%s to=%s by=%s %s/%s/%s %s", indent, r.ID, r.Receiver, by, r.GroupWait, r.GroupInterval, r.RepeatInterval, r.Deliver))
 	for _, extra := range slices.Concat([]string{r.Calendar}, r.MuteTimeIntervals, r.ActiveTimeIntervals) {
 		if extra != "" {
-			s += " " + extra
+			s.WriteString(" " + extra)
 		}
 	}
 	if r.Continue {
-		s += " continue"
+		s.WriteString(" continue")
 	}
-	s += "\n"
+	s.WriteString("\n")
 	for _, child := range r.Routes {
-		s += describe(child, indent+"  ")
+		s.WriteString(describe(child, indent+"  "))
 	}
-	return s
+	return s.String()
 }
 
 func TestInheritance(t *testing.T) {
@@ -327,16 +328,17 @@ func TestErrorsHavePositions(t *testing.T) {
 }
 
 func TestBounds(t *testing.T) {
-	bomb := "x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n"
+	var bomb strings.Builder
+	bomb.WriteString("x0: &x0 [a, a, a, a, a, a, a, a, a, a]\n")
 	for i := range 8 {
-		bomb += fmt.Sprintf("x%d: &x%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*x%d, ", i), 10), ", "))
+		bomb.WriteString(fmt.Sprintf("x%d: &x%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*x%d, ", i), 10), ", ")))
 	}
 	deep := "route: {receiver: a, routes: " + strings.Repeat("[{routes: ", 200) + "[]" + strings.Repeat("}]", 200) + "}\n" + small
 	many := "route: {receiver: a}\nreceivers:\n" + strings.Repeat("- {nome: a}\n", 500)
 	for name, tt := range map[string]struct{ text, want string }{
 		"circle":  {"route: &r {receiver: a, routes: [*r]}\n" + small, "nested more than 64 deep"},
 		"wide":    {"route: &r {receiver: a, routes: [*r, *r, *r]}\n" + small, "more than 100000 values"},
-		"bomb":    {bomb + "route: {receiver: a, group_by: *x8}\n" + small, "single value"},
+		"bomb":    {bomb.String() + "route: {receiver: a, group_by: *x8}\n" + small, "single value"},
 		"deep":    {deep, "nested more than 64 deep"},
 		"large":   {strings.Repeat("# comment\n", 1<<19), "larger than 4 MiB"},
 		"many":    {many, "and 451 more"},

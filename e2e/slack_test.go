@@ -68,14 +68,15 @@ func (w *world) message(slack *slacktest.Server, service string, words ...string
 
 // everything is what people can read of a message, its blocks as they travel because links are only there.
 func everything(m slacktest.Message) string {
-	text := m.Text + "\n" + m.Plain()
+	var text strings.Builder
+	text.WriteString(m.Text + "\n" + m.Plain())
 	for _, b := range slices.Concat(m.Blocks, m.Attachments) {
-		text += "\n" + string(b)
+		text.WriteString("\n" + string(b))
 	}
 	for _, r := range m.Replies {
-		text += "\n" + everything(r)
+		text.WriteString("\n" + everything(r))
 	}
-	return text
+	return text.String()
 }
 
 func TestSlackPageCloses(t *testing.T) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"alertd"
@@ -161,7 +162,8 @@ func (m *Machine) reroute(a *alertd.Alert) {
 // renew gives a group the timing that its route has now.
 func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) {
 	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
-		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval
+		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval &&
+		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active)
 	if same {
 		return
 	}

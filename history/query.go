@@ -344,7 +344,7 @@ func (q *query) common(f Filter, pos string) error {
 	if !f.Until.IsZero() {
 		q.and("time < ?", micros(f.Until))
 	}
-	for _, word := range strings.Fields(strings.ToLower(f.Text)) {
+	for word := range strings.FieldsSeq(strings.ToLower(f.Text)) {
 		q.and("instr(text, ?) > 0", word)
 	}
 	if f.Fingerprint != "" {

@@ -78,11 +78,12 @@ func unplaced(s string) string { return place.ReplaceAllString(s, "") }
 func run(d *Decoder, subject string, header map[string][]string, payload []byte) string {
 	var events alertd.Events
 	problems := d.Decode(subject, header, arrival, payload, &events)
-	out := showFull(events)
+	var out strings.Builder
+	out.WriteString(showFull(events))
 	for _, p := range problems {
-		out += "problem: " + p.Reason + "\n"
+		out.WriteString("problem: " + p.Reason + "\n")
 	}
-	return out
+	return out.String()
 }
 
 // showFull is show, with native histograms.

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (p *fileParser) settings(n *yaml.Node, what string, f map[string]field, kno
 		switch _, there := f[d.key]; {
 		case there:
 			p.fail(key, fmt.Sprintf("%q is there twice for %s", d.key, what), "remove one of them")
-		case !contains(known, d.key):
+		case !slices.Contains(known, d.key):
 			fix := "one of " + strings.Join(known, ", ") + " can stand here"
 			if near := nearest(d.key, known); near != "" {
 				fix = fmt.Sprintf("did you mean %q?", near)
@@ -120,15 +121,6 @@ func (p *fileParser) settings(n *yaml.Node, what string, f map[string]field, kno
 	}
 	p.directives = rest
 	return f
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 // shift moves the positions of a node that was parsed by itself to where it stands in the file.

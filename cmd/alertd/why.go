@@ -150,16 +150,17 @@ func sentence(s *history.Step, local clock) string {
 	case history.KindPlanned:
 		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
 	case history.KindAttempt:
-		text := fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To)
+		var text strings.Builder
+		text.WriteString(fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To))
 		for _, more := range []string{s.Reason, s.Detail} {
 			if more != "" {
-				text += ", " + more
+				text.WriteString(", " + more)
 			}
 		}
 		if !s.Until.IsZero() {
-			text += ", again at " + local.show(s.Until)
+			text.WriteString(", again at " + local.show(s.Until))
 		}
-		return text
+		return text.String()
 	default:
 		return string(s.Kind)
 	}

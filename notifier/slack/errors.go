@@ -137,16 +137,17 @@ func refusal(e slack.SlackErrorResponse) *alertd.DeliveryError {
 	if slices.Contains(perhaps, e.Err) {
 		de.Outcome = alertd.Unknown
 	}
-	text := notifier.Line(e.Err, 60)
+	var text strings.Builder
+	text.WriteString(notifier.Line(e.Err, 60))
 	if e.Needed != "" {
-		text += " (" + notifier.Line(e.Needed, 80) + ")"
+		text.WriteString(" (" + notifier.Line(e.Needed, 80) + ")")
 	}
 	for _, m := range e.ResponseMetadata.Messages[:min(2, len(e.ResponseMetadata.Messages))] {
-		text += ": " + notifier.Line(m, 120)
+		text.WriteString(": " + notifier.Line(m, 120))
 	}
 	if hint := hints[e.Err]; hint != "" {
-		text += "; " + hint
+		text.WriteString("; " + hint)
 	}
-	de.Err = fmt.Errorf("refused: %s", text)
+	de.Err = fmt.Errorf("refused: %s", text.String())
 	return de
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -238,9 +239,7 @@ func common(as []payloadAlert, of func(*payloadAlert) kv) kv {
 	m := kv{}
 	for i := range as {
 		if i == 0 {
-			for k, v := range of(&as[i]) {
-				m[k] = v
-			}
+			maps.Copy(m, of(&as[i]))
 			continue
 		}
 		other := of(&as[i])
