@@ -110,9 +110,21 @@ func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff 
 	if i < len(s.head) && s.head[i].T == t {
 		return duplicate
 	}
+	switch n := len(s.head); {
+	case n < cap(s.head):
+	case n >= sealAfter:
+		s.seal()
+		return s.append(t, v, h, cutoff) // between what is compressed now, it may be
+	default:
+		s.head = append(make([]promql.FPoint, 0, roomFor(n)), s.head...)
+	}
 	s.head = slices.Insert(s.head, i, promql.FPoint{T: t, F: v})
 	return stored
 }
+
+// roomFor is the capacity of a head that is full with n samples: room for as much again, but never for more than is kept
+// uncompressed.
+func roomFor(n int) int { return min(max(2*n, 4), sealAfter) }
 
 // newer reports whether there is a sample after t, up to and including to.
 func (s *series) newer(t, to int64) bool {
@@ -131,8 +143,8 @@ func (s *series) push(p promql.FPoint, cutoff int64) {
 		switch n := len(s.head); {
 		case n >= sealAfter:
 			s.seal()
-		case 4*n > 3*cap(s.head) || n == 0: // room for as much again, unless trimming has made room
-			s.head = append(make([]promql.FPoint, 0, min(max(2*n, 4), sealAfter)), s.head...)
+		case 4*n > 3*cap(s.head) || n == 0: // unless trimming has made room
+			s.head = append(make([]promql.FPoint, 0, roomFor(n)), s.head...)
 		}
 	}
 	s.head = append(s.head, p)
