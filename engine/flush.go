@@ -53,7 +53,8 @@ func (m *Machine) flush(g *grouping.Group) {
 		}
 	}
 	key := alertd.GroupKey("digest:" + g.Receiver + ":" + g.Calendar)
-	m.plan(digest, key, messageID(string(key), alertd.ReasonDigest, m.now, 0))
+	// Two digests may leave at one instant, as when a silence ends while one leaves: the group that began it tells which.
+	m.plan(digest, key, messageID(string(key)+"\x00"+string(g.Group), alertd.ReasonDigest, m.now, g.Seq))
 }
 
 // speak settles what a group that is due tells, and schedules it anew. False means that it has nothing to say.

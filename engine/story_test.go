@@ -45,6 +45,7 @@ type story struct {
 	truth   map[string]map[string]alertd.Finding
 	journal []alertd.Entry
 	sending []engine.Delivery
+	ids     map[string]bool
 	out     strings.Builder
 }
 
@@ -59,6 +60,7 @@ func TestStories(t *testing.T) {
 			s := &story{
 				t: t, now: time.Date(2026, 3, 27, 9, 0, 0, 0, time.UTC), // a Friday, two days before Berlin's clocks change
 				m: engine.New(), rules: map[string]*alertd.Rule{}, truth: map[string]map[string]alertd.Finding{},
+				ids: map[string]bool{},
 			}
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 				s.out.Reset()
@@ -283,6 +285,13 @@ func (s *story) step(in engine.Input) {
 		var back alertd.Entry
 		s.check(json.Unmarshal(b, &back))
 		s.journal = append(s.journal, back)
+		if e.Planned != nil {
+			if id := e.Planned.Notification.ID; s.ids[id] {
+				s.t.Errorf("notification %s is planned twice", id)
+			} else {
+				s.ids[id] = true
+			}
+		}
 		s.tell(e)
 	}
 }
