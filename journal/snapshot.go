@@ -36,6 +36,22 @@ type slot struct {
 func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
+	return answered(ctx, func() error { return n.save(ctx, seq, state) })
+}
+
+// answered does what f does until a server answers: the bucket of a cluster that has just been made, or whose leader
+// has just left, has nobody who would for a moment.
+func answered(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if err == nil || !transient(err) || sleep(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+// save writes over the older of the two snapshots.
+func (n *NATS) save(ctx context.Context, seq uint64, state []byte) error {
 	sum, err := n.sumAt(ctx, seq)
 	if err != nil {
 		return fmt.Errorf("snapshot: commit %d: %w", seq, err)
@@ -79,11 +95,7 @@ func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state []byte) error
 
 // LoadSnapshot implements [Log].
 func (n *NATS) LoadSnapshot(ctx context.Context) (uint64, []byte, error) {
-	bucket, err := n.bucket(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	kept, err := slotsOf(ctx, bucket)
+	bucket, kept, err := n.kept(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -104,6 +116,19 @@ func (n *NATS) LoadSnapshot(ctx context.Context) (uint64, []byte, error) {
 		return 0, nil, fmt.Errorf("%w: %w", ErrNoSnapshot, errors.Join(why...))
 	}
 	return 0, nil, nil
+}
+
+// kept lists the snapshots that there are.
+func (n *NATS) kept(ctx context.Context) (bucket jetstream.ObjectStore, kept []slot, err error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
+	defer cancel()
+	err = answered(ctx, func() (err error) {
+		if bucket, err = n.bucket(ctx); err == nil {
+			kept, err = slotsOf(ctx, bucket)
+		}
+		return err
+	})
+	return bucket, kept, err
 }
 
 // load reads one snapshot and compares it with the journal.
