@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
-
-	"alertd/tracectx"
 )
 
 // Config is the daemon's own settings, what `alertd serve --config FILE` reads. Start from [Default].
@@ -39,7 +37,7 @@ type TLS struct {
 
 // Traces says where people look at a trace.
 type Traces struct {
-	URLTemplate string // as [tracectx.ParseLink] reads it; "" makes no links
+	URLTemplate string // as [tracectx.ParseLink] reads it, also where the file names a product; "" makes no links
 }
 
 // History says how long the past is kept.
@@ -94,9 +92,7 @@ func (p *configParser) file(doc *yaml.Node) {
 	p.object(doc, "the configuration", fields{
 		"external_url": p.readExternalURL,
 		"nats":         p.readNATS,
-		"traces": func(n *yaml.Node) {
-			p.object(n, "traces", fields{"url_template": p.readTemplate})
-		},
+		"traces":       p.readTraces,
 		"history": func(n *yaml.Node) {
 			p.object(n, "history", fields{"retention": p.durationTo(&c.History.Retention, "retention", time.Hour)})
 		},
@@ -169,16 +165,4 @@ func (p *configParser) readNATSURL(n *yaml.Node) {
 		}
 	}
 	p.out.NATS.URL = s
-}
-
-func (p *configParser) readTemplate(n *yaml.Node) {
-	s, ok := p.text(n, "url_template")
-	if !ok {
-		return
-	}
-	if _, err := tracectx.ParseLink(s); err != nil {
-		p.fail(target(n), "url_template: %s", cause(n, err))
-		return
-	}
-	p.out.Traces.URLTemplate = strings.TrimSpace(s)
 }

@@ -221,6 +221,23 @@ listen: 127.0.0.1:1
 	}
 }
 
+func TestTraces(t *testing.T) {
+	for in, want := range map[string]string{
+		"{ui: jaeger, url: 'https://j.example.com/'}": "https://j.example.com/trace/{{.TraceID}}",
+		"{ui: datadog}":                                           "https://app.datadoghq.com/apm/trace/{{.TraceID}}",
+		"{ui: xray, region: eu-west-1}":                           "https://console.aws.amazon.com/xray/home?region=eu-west-1#/traces/{{.XRayID}}",
+		"{ui: jager, url: 'https://j'}":                           `alertd.yaml:1:9: traces: "jager" is none of`,
+		"{ui: jaeger, url: 'https://j', url_template: 'https:x'}": "keep one",
+		"{url: 'https://j'}":                                      "alertd.yaml:1:9: traces: say whose address it is: ui: datadog | ",
+		"{ui: jaeger, url: 'https://j', datsource: x}":            "datasource",
+	} {
+		got, err := config.ParseConfig("alertd.yaml", []byte("traces: "+in), env, readFile)
+		if s := got.Traces.URLTemplate + fmt.Sprint(err); !strings.Contains(s, want) {
+			t.Errorf("%s: %s, want %s", in, s, want)
+		}
+	}
+}
+
 func TestSecretHides(t *testing.T) {
 	s := config.Secret(token)
 	type holder struct{ S config.Secret }

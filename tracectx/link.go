@@ -109,6 +109,8 @@ func (l *Link) expand(ref alertd.TraceRef, service string, at time.Time) (string
 		return "", errors.New("a trace link starts with http:// or https://")
 	case u.Host == "":
 		return "", errors.New("the URL names no host")
+	case u.User != nil:
+		return "", errors.New("the URL names a user, whom everybody who is told of an alert would see")
 	}
 	return u.String(), nil
 }

@@ -143,6 +143,7 @@ func TestLinkMistakes(t *testing.T) {
 		"https://x/trace/{{trace_id}}":           "https://jaeger.example/trace/{{.TraceID}}",
 		"https://x/trace/{{.TraceID":             "https://jaeger.example/trace/{{.TraceID}}",
 		"{{.TraceID}}://x/":                      "URL",
+		"https://me:pw@x/{{.TraceID}}":           "names a user",
 		"https://x/{{range 999999}}{{.}}{{end}}": "longer than",
 	} {
 		_, err := tracectx.ParseLink(tmpl)
