@@ -473,7 +473,7 @@ groups:
 	if r[2].State != "inactive" || r[2].Alerts == nil {
 		t.Errorf("a rule without alerts: %+v", r[2])
 	}
-	if e := all.Groups[1].Rules[0]; e.Query != `occurrence{type="deployment.completed"}` || e.Health != "ok" || e.Type != "alerting" {
+	if e := all.Groups[1].Rules[0]; e.Query != `event{type="deployment.completed"}` || e.Health != "ok" || e.Type != "alerting" {
 		t.Errorf("an occurrence rule: %+v", e)
 	}
 	names := func(query string) string {

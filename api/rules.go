@@ -193,7 +193,7 @@ func ruleOf(r *rules.RuleStatus, alerts map[string][]Alert, exclude bool) any {
 	switch {
 	case r.LastError != "":
 		health = "err"
-	case r.LastEvaluation.IsZero() && r.Occurrence == "":
+	case r.LastEvaluation.IsZero() && (r.Rule == nil || !r.Rule.Occurrence):
 		health = "unknown"
 	}
 	if r.Rule == nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"alertd/rules"
@@ -63,6 +64,17 @@ func sameCondition(r *run) {
 	}, func(first, second *rules.Definition) {
 		if first.Name() != second.Name() {
 			r.at(second, "%s has the expression and the labels of %s at %s, so people are told twice; remove one of them", second.Name(), first.Name(), place(first))
+		}
+	})
+}
+
+// eventSelector finds rules that were meant to be on events and lack the comment that says so. Somebody may have a metric
+// called event, so only one that also chooses a type is asked about.
+func eventSelector(r *run) {
+	r.alerts(func(d *rules.Definition) {
+		s, ok := d.Expr.(*parser.VectorSelector)
+		if ok && s.Name == "event" && slices.ContainsFunc(s.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == "type" }) {
+			r.at(d, "%s is about series called event; if it is meant for events write `# alertd: on: event` above it", d.Name())
 		}
 	})
 }

@@ -49,6 +49,7 @@ var lints = []struct {
 	{Lint{"critical-owner", Warning, "a critical alert with nobody to ask: no label or annotation owner or team, no owner in its runbook"}, criticalOwner},
 	{Lint{"critical-runbook", Warning, "a critical alert without runbook_url for which alertd has no runbook"}, criticalRunbook},
 	{Lint{"duplicate-rules", Error, "two rules with one name, one expression and one set of labels"}, duplicateRules},
+	{Lint{"event-selector", Warning, "an expr that selects events, event{type=…}, in a rule that is not on events"}, eventSelector},
 	{Lint{"every-error", Warning, "an alert on every error: a counter compared with 0, without rate(), increase() or for"}, everyError},
 	{Lint{"metric-missing", Warning, "a rule that reads a metric which never arrived (with --url)"}, metricMissing},
 	{Lint{"never-true", Error, "a comparison that cannot be true, such as count(…) == 0"}, neverTrue},

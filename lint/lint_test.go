@@ -97,6 +97,9 @@ func TestRuleLints(t *testing.T) {
 			"{alert: D, expr: a, labels: {severity: '{{ if gt $value 9.0 }}critical{{ else if eq $value 8.0 }}info{{ end }}'}}",
 			"{alert: E, expr: a, labels: {v: '{{ $labels.Value }}{{ $labels.value }}'}}", "{alert: F, expr: a, labels: {v: '{{ humanize $value }}'}}",
 		}, []string{"r.yaml:4:41", "r.yaml:5:41", "r.yaml:9:41"}},
+		{"event-selector", []string{
+			"{alert: A, expr: 'event{type=\"a\"}'}", "{alert: B, on: event, expr: 'event{type=\"a\"}'}", "{alert: C, expr: 'event{service=\"a\"}'}", "{alert: D, expr: 'event{type=\"a\"} > 1'}",
+		}, []string{"r.yaml:4:9"}},
 		{"every-error", []string{
 			"{alert: A, expr: 'errors_total > 0'}", "{alert: B, expr: 'sum by (x) (job_errors) != 0'}", "{alert: C, expr: '0 < (max(errors_total))'}",
 			"{alert: D, expr: 'x == 1 or y_failures >= 1'}", "{alert: E, expr: 'rate(errors_total[5m]) > 0'}", "{alert: F, expr: 'errors_total > 0', for: 5m}",

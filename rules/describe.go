@@ -24,11 +24,9 @@ type Definition struct {
 	File, Group  string
 	Line, Column int // of the rule in its file, from 1
 
-	Expr       parser.Expr       // nil for an occurrence rule
-	Query      string            // Expr in canonical form; for an occurrence rule see [Definition.Occurrence]
-	Occurrence string            // type of the occurrences, for an occurrence rule
-	Match      []*labels.Matcher // what else the occurrences must have
-	Metrics    []string          // metrics that the expression reads, as written; selectors without one in braces
+	Expr    parser.Expr // nil for an occurrence rule
+	Query   string      // Expr in canonical form; for an occurrence rule the selector of its events: event{type="…"}
+	Metrics []string    // metrics that the expression reads, as written; selectors without one in braces
 
 	Labels, Annotations []Text // sorted by name; those of the group included
 
@@ -106,23 +104,13 @@ func (g *group) describe() Group {
 func (r *rule) describe() Definition {
 	d := Definition{
 		Rule: r.meta, Record: r.record, File: r.group.file, Group: r.group.name, Line: r.line, Column: r.column,
-		Query: r.text, Occurrence: r.occurrence, Match: r.match, Metrics: r.metrics,
+		Query: r.text, Metrics: r.metrics,
 		Labels: describeTexts(r.labels), Annotations: describeTexts(r.annotations), locate: r.locate,
 	}
 	if r.expr != nil {
 		d.Expr = clone(r.expr)
-	} else {
-		d.Query = r.selector()
 	}
 	return d
-}
-
-// selector says in PromQL's words which occurrences the rule wants. No such series exists: it is for people, and for
-// programs that want every rule to have a query.
-func (r *rule) selector() string {
-	m := &labels.Matcher{Type: labels.MatchEqual, Name: "type", Value: r.occurrence}
-	s := parser.VectorSelector{Name: "occurrence", LabelMatchers: append([]*labels.Matcher{m}, r.match...)}
-	return s.String()
 }
 
 func describeTexts(list []pair) []Text {

@@ -141,7 +141,7 @@ func (p *fileParser) strays() {
 
 // What a rule, a group and a file may set beyond Prometheus.
 var (
-	ruleSettings  = []string{"no_data", "on_error", "missing_after", "recover_expr"}
+	ruleSettings  = []string{"no_data", "on_error", "missing_after", "recover_expr", "on"}
 	groupSettings = []string{"no_data", "on_error", "missing_after", "lookback", "lateness"}
 	fileSettings  = []string{"lookbacks"}
 )

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -882,51 +881,6 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 
 func duplicateLabels(ls labels.Labels) error {
 	return fmt.Errorf("two results have the same labels %s: let the expression keep the label that tells them apart", ls)
-}
-
-// Observe matches occurrences against the occurrence rules. Each that matches gives a verdict at once. seq is the
-// message's sequence in the EVENTS stream.
-func (e *Evaluator) Observe(now time.Time, seq uint64, occs []alertd.Occurrence) []alertd.Verdict {
-	e.clock(now)
-	e.heard(seq)
-	e.highest = max(e.highest, seq)
-	var out []alertd.Verdict
-	for i := range occs {
-		for _, r := range e.rules {
-			if r.occurrence != "" && r.matches(&occs[i]) {
-				out = append(out, e.occurred(r, &occs[i], now))
-			}
-		}
-	}
-	return out
-}
-
-func (r *rule) matches(o *alertd.Occurrence) bool {
-	if prefix, ok := strings.CutSuffix(r.occurrence, "*"); ok {
-		if !strings.HasPrefix(o.Type, prefix) {
-			return false
-		}
-	} else if o.Type != r.occurrence {
-		return false
-	}
-	return matches(r.match, o.Labels)
-}
-
-// occurred is the verdict on one occurrence. Its time is the event's own, unless that is missing or more than ten
-// minutes ahead: unlike a sample it is not refused then, since there will be no other.
-func (e *Evaluator) occurred(r *ruleRun, o *alertd.Occurrence, now time.Time) alertd.Verdict {
-	at := o.Time.UTC()
-	if at.IsZero() || at.After(now.Add(maxAhead)) {
-		at = now.UTC()
-	}
-	builder := labels.NewBuilder(o.Labels)
-	builder.Set("type", o.Type)
-	builder.Set("message", o.Message)
-	x := e.expander(r, promql.Sample{Metric: builder.Labels(), F: 1}, at)
-	finding := alertd.Finding{Value: 1, Trace: o.Trace, ValidFor: o.ValidFor}
-	finding.Labels = x.labels(o.Labels)
-	finding.Annotations = x.annotations()
-	return alertd.Verdict{Rule: r.meta, At: at, True: []alertd.Finding{finding}}
 }
 
 // Stats counts. It walks over the whole window, so it is for every few seconds, not for every event.

@@ -260,7 +260,9 @@ func TestOccurrences(t *testing.T) {
     match: ['service=~"a|b"']
     labels: {severity: info, kind: '{{ $labels.type }}'}
     annotations: {summary: '{{ $labels.service }}: {{ $message }} ({{ $labels.message }})'}
-  - {alert: Exact, on: event, type: deployment.completed, keep_firing_for: 5m}`
+  - {alert: Exact, on: event, type: deployment.completed, keep_firing_for: 5m}
+  # alertd: on: event
+  - {alert: Selected, expr: 'event{type=~"deployment[.].+", service!="a", message=~".*live"}'}`
 	set := mustParse(t, src)
 	if r := set.Rules()[0]; !r.Occurrence || r.KeepFiringFor != time.Hour {
 		t.Errorf("%+v", r)
@@ -272,7 +274,8 @@ func TestOccurrences(t *testing.T) {
 	got := e.Observe(t0, 9, []alertd.Occurrence{occ("deployment.started", "a"), occ("deployment.completed", "c"), occ("deployments", "a")})
 	same(t, "verdicts", show(got), `
 0s Deployed[] {kind="deployment.started", service="a", severity="info"}=1
-0s Exact[] {service="c"}=1`)
+0s Exact[] {service="c"}=1
+0s Selected[] {service="c"}=1`)
 	if s := got[0].True[0].Annotations.Get("summary"); s != "a: v2 is live (v2 is live)" || got[0].True[0].Trace.TraceID != "t" {
 		t.Error(s)
 	}

@@ -31,8 +31,6 @@ const (
 	maxRules = 100_000
 	// maxAhead is how far a clock may be ahead of ours before we stop believing it.
 	maxAhead = 10 * time.Minute
-	// standing is how long an occurrence stands when its rule does not say.
-	standing = time.Hour
 	// defaultInterval is that of groups that do not say.
 	defaultInterval = time.Minute
 )
@@ -203,63 +201,6 @@ func (p *fileParser) alerting(r *rule, alert string, f map[string]field) {
 		}
 		r.partition = keyLabels(p, r)
 	}
-}
-
-func (p *fileParser) occurrence(r *rule, alert string, f map[string]field) {
-	p.refuse(f, "an occurrence", "remove it: one event is enough for `on: event`, there is nothing to compute", "expr", "for",
-		"no_data", "on_error", "missing_after", "recover_expr")
-	r.meta = &alertd.Rule{Name: alert, KeepFiringFor: p.duration(f["keep_firing_for"]), Occurrence: true}
-	if r.meta.KeepFiringFor == 0 {
-		r.meta.KeepFiringFor = standing
-	}
-	if on := p.text(f["on"]); on != "event" {
-		p.fail(f["on"].value, fmt.Sprintf("on: %q is not known", on), "write `on: event`, or remove it and give an `expr`")
-	}
-	r.occurrence = p.text(f["type"])
-	base := strings.TrimSuffix(r.occurrence, ".*")
-	switch {
-	case r.occurrence == "":
-		at := f["on"].key
-		if v, ok := f["type"]; ok {
-			at = v.key
-		}
-		p.fail(at, "an occurrence rule has no type", "add `type: deployment.completed`, or `type: deployment.*`")
-	case base == "" || strings.ContainsAny(base, "*> \t\n"):
-		p.fail(f["type"].value, fmt.Sprintf("type %q is neither a type nor a prefix", r.occurrence), "write `deployment.completed`, or `deployment.*` for all below")
-	}
-	for _, n := range p.matchItems(f["match"]) {
-		r.match = append(r.match, p.matchers(n)...)
-	}
-	p.templates(r)
-	r.partition = whole("an occurrence is a finding by itself")
-}
-
-// matchItems takes one matcher or a list of them.
-func (p *fileParser) matchItems(f field) []*yaml.Node {
-	if f.value != nil && f.value.Kind == yaml.ScalarNode && !isNull(f.value) {
-		return []*yaml.Node{f.value}
-	}
-	return p.items(f, "match")
-}
-
-func (p *fileParser) matchers(n *yaml.Node) []*labels.Matcher {
-	const fix = "write matchers as in PromQL: 'service=~\"api|web\"'"
-	if n.Kind != yaml.ScalarNode {
-		p.fail(n, "a matcher is not text", fix)
-		return nil
-	}
-	text := strings.TrimSpace(n.Value)
-	if !strings.HasPrefix(text, "{") {
-		text = "{" + text + "}"
-	}
-	// A selector must select something, which for matchers on one occurrence is no rule of ours.
-	ms, err := promqlParser.ParseMetricSelector(strings.Replace(text, "{", `{__name__="occurrence",`, 1))
-	if err != nil {
-		p.fail(n, fmt.Sprintf("matcher %s: %s", n.Value, parseErrorText(err)), fix)
-		return nil
-	}
-	ms = slices.DeleteFunc(ms, func(m *labels.Matcher) bool { return m.Name == alertd.LabelMetric && m.Value == "occurrence" })
-	return ms
 }
 
 // ruleLabels reads labels, which unlike annotations cannot have every name.

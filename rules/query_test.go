@@ -220,7 +220,7 @@ groups:
 	if r := g.Rules[1]; r.LastError == "" || r.LabelSet().String() != `{severity="critical", team="web"}` || r.AnnotationSet().Get("summary") != "{{ $value }}" {
 		t.Errorf("two results where the limit is one: %+v", r)
 	}
-	if r := g.Rules[2]; r.Query != `occurrence{env="prod",type="deployment.*"}` || !r.LastEvaluation.IsZero() {
+	if r := g.Rules[2]; r.Query != `event{env="prod",type=~"deployment[.].*"}` || !r.LastEvaluation.IsZero() {
 		t.Errorf("occurrence rule: %q %v", r.Query, r.LastEvaluation)
 	}
 }

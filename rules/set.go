@@ -45,7 +45,7 @@ type rule struct {
 	locate       func(off int) (line, column int) // where byte off of the expression stands in the file
 
 	expr        parser.Expr // nil for an occurrence rule
-	text        string      // expr as PromQL writes it
+	text        string      // expr as PromQL writes it; for an occurrence rule the selector of its events
 	recover     parser.Expr // recover_expr; nil: what is no longer true is over
 	recoverText string
 	partition   Partition
@@ -55,8 +55,7 @@ type rule struct {
 	labels      []pair
 	annotations []pair
 
-	occurrence string // type of the occurrences; with a final ".*" any type below
-	match      []*labels.Matcher
+	chosenBy []*labels.Matcher // what its events have; nil for other than occurrence rules
 }
 
 // use is one selector at its place in an expression.
@@ -92,7 +91,7 @@ func (r *rule) lookBack(delta time.Duration) (d time.Duration) {
 // definition is all that the answers of the rule depend on.
 func (r *rule) definition() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%s\x00%v", r.text, r.record, r.group.queryOffset, r.occurrence, r.match)
+	fmt.Fprintf(&b, "%s\x00%s\x00%v\x00%t", r.text, r.record, r.group.queryOffset, r.chosenBy != nil)
 	fmt.Fprintf(&b, "\x00%s\x00%v\x00%v", r.recoverText, r.group.lookback, r.group.lookbacks)
 	for _, list := range [][]pair{r.labels, r.annotations} {
 		for _, p := range list {
@@ -143,8 +142,7 @@ type Explanation struct {
 	File         string
 	Line, Column int // of the rule in its file, from 1
 	Group        string
-	Expr         string        // PromQL in canonical form; empty for an occurrence rule
-	Occurrence   string        // type of the occurrences, for an occurrence rule
+	Expr         string        // PromQL in canonical form; for an occurrence rule the selector of its events
 	Partition    Partition     // how it is keyed, or why it is evaluated whole
 	Keyed        bool          // evaluated key by key as samples arrive
 	TicksOnly    bool          // evaluated at the group's interval only
@@ -160,7 +158,7 @@ func (s *Set) Explain() []Explanation {
 		slices.Sort(metrics)
 		out = append(out, Explanation{
 			Rule: r.meta, Record: r.record, File: r.group.file, Line: r.line, Column: r.column, Group: r.group.name,
-			Expr: r.text, Occurrence: r.occurrence, Partition: r.partition, Metrics: metrics,
+			Expr: r.text, Partition: r.partition, Metrics: metrics,
 			Keyed: r.eventDriven() && !r.partition.IsWhole(), TicksOnly: r.expr != nil && !r.eventDriven(),
 			LookBack: r.lookBack(defaultLookbackDelta),
 		})

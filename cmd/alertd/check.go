@@ -332,11 +332,11 @@ func explained(e rules.Explanation) string {
 		name = e.Rule.Name
 	}
 	fmt.Fprintf(&b, "%s:%d:%d: %s\n", e.File, e.Line, e.Column, name)
-	if e.Occurrence != "" {
-		fmt.Fprintf(&b, "  fires at once on an event of type %s\n", e.Occurrence)
+	fmt.Fprintf(&b, "  %s\n", e.Expr)
+	if e.Rule != nil && e.Rule.Occurrence {
+		fmt.Fprintf(&b, "  fires at once on each of these events, and stands for %s\n", model.Duration(e.Rule.KeepFiringFor))
 		return b.String()
 	}
-	fmt.Fprintf(&b, "  %s\n", e.Expr)
 	switch {
 	case e.TicksOnly:
 		b.WriteString("  evaluated whole, at the interval of its group only\n")
