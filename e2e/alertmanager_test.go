@@ -3,13 +3,10 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -185,35 +182,6 @@ alerting: {alertmanagers: [{static_configs: [{targets: ['`+w.opts.Listen+`']}]}]
 		}
 		return nil
 	})
-}
-
-// TestPostsOfAnySize posts more alerts at once than one message of the journal could hold.
-func TestPostsOfAnySize(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, plain)
-	for _, n := range []int{1, 64, 1000, 5000} {
-		var alerts []string
-		for i := range n {
-			alerts = append(alerts, fmt.Sprintf(`{"labels":{"alertname":"Many","service":"s","severity":"none","n":"%d"},"annotations":{"summary":%q}}`, i, strings.Repeat("x", 200)))
-		}
-		res, err := http.Post(w.daemon.URL+"/api/v2/alerts", "application/json", strings.NewReader("["+strings.Join(alerts, ",")+"]"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if res.StatusCode != 200 {
-			t.Fatalf("%d alerts: %d %s\n%s", n, res.StatusCode, body, w.daemon.Log())
-		}
-		var shown []struct{ Fingerprint string }
-		w.json("/api/v2/alerts", &shown)
-		if len(shown) != n {
-			t.Errorf("%d alerts posted, %d shown", n, len(shown))
-		}
-		if !slices.IsSortedFunc(shown, func(a, b struct{ Fingerprint string }) int { return strings.Compare(a.Fingerprint, b.Fingerprint) }) {
-			t.Error("not in the order of fingerprints")
-		}
-	}
 }
 
 // json reads JSON from the daemon.

@@ -228,29 +228,6 @@ func TestReload(t *testing.T) {
 	w.page("Broken", "api", "resolved")
 }
 
-func TestTransientFailureIsTriedAgain(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, shop)
-	var attempts atomic.Int64
-	w.sink.AnswerWith(func(e2e.Page) int {
-		if attempts.Add(1) <= 2 {
-			return http.StatusServiceUnavailable
-		}
-		return http.StatusOK
-	})
-	w.metric("broken", "api", 1)
-	w.eventually(func() error {
-		pages, _ := w.sink.Pages()
-		if len(pages) < 3 {
-			return fmt.Errorf("%d attempts", len(pages))
-		}
-		if pages[0].ID != pages[2].ID || pages[0].Body != pages[2].Body {
-			return fmt.Errorf("the attempts differ: %+v", pages)
-		}
-		return nil
-	})
-}
-
 func TestOtherNATS(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)

@@ -29,6 +29,7 @@ type said struct {
 	reason alertd.Reason
 	alerts []alertd.Notified
 	digest bool
+	repeat bool // a reminder is due, whatever else there is to say
 }
 
 // flush lets a group speak that is due, together with all others of its receiver that the same calendar held
@@ -102,6 +103,9 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		}
 	}
 	s := said{group: g, reason: reason, digest: held && !closed}
+	if next, ok := g.RepeatDue(); ok {
+		s.repeat = len(told) > 0 && !m.now.Before(next)
+	}
 	if s.digest && (len(fresh) > 0 || len(mentioned) > 0) {
 		speaks, s.reason = true, alertd.ReasonDigest
 	}
@@ -215,7 +219,7 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 		shared = labels.EmptyLabels() // it speaks of many groups
 	}
 	for _, in := range r.Integrations {
-		alerts := slices.Clone(s.alerts)
+		alerts, reason := slices.Clone(s.alerts), s.reason
 		if !in.SendResolved {
 			alerts = slices.DeleteFunc(alerts, func(a alertd.Notified) bool { return !a.State.Active() })
 			for i := range s.alerts {
@@ -227,6 +231,12 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 				}
 			}
 		}
+		if !in.SendResolved && reason == alertd.ReasonSomeResolved { // nothing new but what it does not want to hear
+			if !s.repeat {
+				continue
+			}
+			reason = alertd.ReasonRepeat
+		}
 		if len(alerts) == 0 {
 			continue
 		}
@@ -234,7 +244,7 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 		cut := len(alerts) - fit(alerts, maxBytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
 			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
-			Group: key, GroupLabels: shared, Reason: s.reason, Digest: s.digest, Seq: s.group.Seq,
+			Group: key, GroupLabels: shared, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
 		}}})
 	}

@@ -57,6 +57,9 @@ func (m *Machine) wait(g *grouping.Group, a *alertd.Alert) {
 		due, reason, by = gate.until, gate.reason, gate.by
 	}
 	m.hasten(g, due, reason)
+	if reason == alertd.ReasonGrouped && g.Due.Before(due) {
+		due = g.Due // it leaves with those that came before
+	}
 	if due.After(m.now) {
 		m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: reason, By: by, Until: due})
 	}
