@@ -60,6 +60,7 @@ type Options struct {
 	V2        http.Handler // everything below /api/v2/, see package amapi
 	Runbooks  http.Handler // GET /runbooks/ and /runbooks/{name}
 	Dashboard http.Handler // GET /
+	Alert     http.Handler // GET /alerts/{fingerprint}: the page of one alert
 
 	Log         *slog.Logger // nil: nothing is logged
 	ExternalURL string
@@ -114,6 +115,8 @@ func New(o Options) http.Handler {
 		"/api/v2/":             o.V2,
 		"GET /runbooks/{$}":    o.Runbooks,
 		"GET /runbooks/{name}": o.Runbooks,
+
+		"GET /alerts/{fingerprint}": o.Alert,
 	} {
 		if h != nil {
 			mux.Handle(pattern, h)

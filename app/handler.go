@@ -13,15 +13,16 @@ import (
 
 // handler is everything that is served over HTTP.
 func (a *App) handler() http.Handler {
+	pages := web.Options{
+		State: a, History: a.history, Ready: a.readiness, Zone: a.zone,
+		Runbooks: func() *runbooks.Index { return a.current.Load().runbooks }, Version: a.o.Version, Log: a.log,
+	}
 	return api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
 		Rules: a.ruleStatus, Series: series{a},
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
-		Dashboard: web.New(web.Options{
-			State: a, History: a.history, Ready: a.readiness, Zone: a.zone, Version: a.o.Version, Log: a.log,
-		}),
-		V2:       amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),
-		Runbooks: web.Runbooks(func() *runbooks.Index { return a.current.Load().runbooks }, a.log),
+		Dashboard: web.New(pages), Alert: web.Alert(pages), Runbooks: web.Runbooks(pages),
+		V2: amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),
 	})
 }
 

@@ -2,44 +2,45 @@ package web
 
 import (
 	"html/template"
-	"log/slog"
 	"net/http"
 	"net/url"
 
+	"alertd/history"
 	"alertd/runbooks"
 )
 
 // Runbooks returns the pages that runbook links lead to: /runbooks/NAME for one (the path value "name", see
-// [http.Request.PathValue]), the list where there is no name. index is asked for each request, so that a reload
-// shows at once; log may be nil.
-func Runbooks(index func() *runbooks.Index, log *slog.Logger) http.Handler {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+// [http.Request.PathValue]), the list where there is no name. On top of a runbook stands when its alert fired last.
+func Runbooks(o Options) http.Handler {
+	o.defaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
 		v := book{Style: template.CSS(style)} //nolint:gosec // our own file
-		ix := index()
+		ix := o.Runbooks()
 		if name == "" {
 			v.Title, v.List = "Runbooks", list(ix)
-			render(w, log, "runbook.html", http.StatusOK, v)
+			render(w, o.Log, "runbook.html", http.StatusOK, v)
 			return
 		}
 		rb, ok := ix.Find(name)
 		if !ok {
 			v.Title, v.List = "There is no runbook "+clip(name, maxChip), list(ix)
-			render(w, log, "runbook.html", http.StatusNotFound, v)
+			render(w, o.Log, "runbook.html", http.StatusNotFound, v)
 			return
 		}
 		body, err := runbooks.HTML(rb)
 		if err != nil {
-			log.Error("runbook failed", "runbook", rb.Alert, "err", err)
+			o.Log.Error("runbook failed", "runbook", rb.Alert, "err", err)
 			v.Title = rb.Title + " cannot be shown; alertd's log has the reason"
-			render(w, log, "runbook.html", http.StatusInternalServerError, v)
+			render(w, o.Log, "runbook.html", http.StatusInternalServerError, v)
 			return
 		}
-		v.Title, v.Owner, v.Body = rb.Title, rb.Owner, body
-		render(w, log, "runbook.html", http.StatusOK, v)
+		v.Title, v.Owner, v.Body, v.One = rb.Title, rb.Owner, body, true
+		s := seen{now: o.Now(), zone: o.Zone}
+		if v.Past, err = o.past(r.Context(), &s, history.Filter{Alert: rb.Alert}); err != nil {
+			o.Log.Error("runbook page: the history failed", "err", err)
+		}
+		render(w, o.Log, "runbook.html", http.StatusOK, v)
 	})
 }
 
@@ -47,7 +48,10 @@ func Runbooks(index func() *runbooks.Index, log *slog.Logger) http.Handler {
 type book struct {
 	Style        template.CSS
 	Title, Owner string
+	Lead         string // a sentence below the title
 	Body         template.HTML
+	One          bool // a runbook's page
+	Past         *past
 	List         []bookLink
 }
 

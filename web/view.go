@@ -102,6 +102,7 @@ type card struct {
 // one is an alert on a card.
 type one struct {
 	Service      string
+	Page         string // its own page
 	State, For   string // "firing", "12 min"
 	Since        moment
 	Summary      string
@@ -341,7 +342,7 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 		since = a.GoneAt
 	}
 	o := one{
-		Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
+		Page: "./alerts/" + a.Fingerprint.String(), Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
 		Value: number(a.Value), Trace: link(a.TraceURL), Unsampled: a.Trace.Unsampled,
 	}
 	if summary := a.Summary(); summary != a.Name() {

@@ -14,6 +14,7 @@ import (
 
 	"alertd"
 	"alertd/history"
+	"alertd/runbooks"
 )
 
 // State is what alertd believes now. The values are copies that nobody changes any more.
@@ -29,20 +30,23 @@ type State interface {
 // History is what alertd remembers. [history.Store] is one.
 type History interface {
 	Transitions(ctx context.Context, f history.Filter) (history.Page, error)
+	Why(ctx context.Context, q history.Question) ([]history.Chain, error)
+	Firings(ctx context.Context, f history.Filter) (firings []history.Firing, total int, err error)
 }
 
 // Options are what the dashboard shows. State is required.
 type Options struct {
-	State   State
-	History History                                 // nil: the page says that there is none
-	Ready   func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
-	Zone    func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
-	Version string
-	Log     *slog.Logger     // nil: nothing is logged
-	Now     func() time.Time // nil: time.Now
+	State    State
+	History  History                                 // nil: the page says that there is none
+	Ready    func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
+	Zone     func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
+	Runbooks func() *runbooks.Index                  // asked for each request, so that a reload shows at once; nil: none
+	Version  string
+	Log      *slog.Logger     // nil: nothing is logged
+	Now      func() time.Time // nil: time.Now
 }
 
-//go:embed page.html runbook.html
+//go:embed *.html
 var files embed.FS
 
 //go:embed style.css
@@ -62,6 +66,15 @@ const refresh = 15 * time.Second
 
 // New returns the dashboard. ?refresh=off holds it still.
 func New(o Options) http.Handler {
+	o.defaults()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := o.look(r.Context())
+		v.Paused = r.URL.Query().Get("refresh") == "off"
+		render(w, o.Log, "page.html", http.StatusOK, v)
+	})
+}
+
+func (o *Options) defaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -71,11 +84,6 @@ func New(o Options) http.Handler {
 	if o.Zone == nil {
 		o.Zone = func(string) *time.Location { return nil }
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := o.look(r.Context())
-		v.Paused = r.URL.Query().Get("refresh") == "off"
-		render(w, o.Log, "page.html", http.StatusOK, v)
-	})
 }
 
 // render writes a page, whole or not at all.

@@ -28,6 +28,8 @@ type shop struct {
 	held        []alertd.Held
 	services    []alertd.Health
 	transitions []history.Transition
+	chains      []history.Chain
+	firings     []history.Firing
 	err         error
 }
 
@@ -43,6 +45,19 @@ func (s shop) Transitions(_ context.Context, f history.Filter) (history.Page, er
 		}
 	}
 	return page, s.err
+}
+
+func (s shop) Why(_ context.Context, q history.Question) ([]history.Chain, error) {
+	for _, c := range s.chains {
+		if c.Fingerprint.String() == q.Fingerprint {
+			return []history.Chain{c}, s.err
+		}
+	}
+	return nil, s.err
+}
+
+func (s shop) Firings(_ context.Context, f history.Filter) ([]history.Firing, int, error) {
+	return s.firings[:min(len(s.firings), f.Limit)], len(s.firings), s.err
 }
 
 func alert(severity, name, service string, value float64, age time.Duration, summary, next string, more ...string) alertd.Alert {
@@ -217,7 +232,7 @@ func TestNothingFromOutsideIsMarkup(t *testing.T) {
 	if len(hrefs) < 20 {
 		t.Fatalf("%d links", len(hrefs))
 	}
-	ours := regexp.MustCompile(`^(https?://[a-z0-9]|data:image/svg&#43;xml,%3Csvg|#i-|\./|api/v1/|health/ready$|metrics$|runbooks/$)`)
+	ours := regexp.MustCompile(`^(https?://[a-z0-9]|data:image/svg&#43;xml,%3Csvg|#i-|\./|\.\./|api/v1/|health/ready$|metrics$|runbooks/$)`)
 	for _, m := range hrefs {
 		if !ours.MatchString(m[1]) {
 			t.Errorf("link %q", m[1])
@@ -389,7 +404,7 @@ func TestRunbooks(t *testing.T) {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	h := Runbooks(func() *runbooks.Index { return ix }, nil)
+	h := Runbooks(Options{Runbooks: func() *runbooks.Index { return ix }})
 	mux.Handle("GET /runbooks/{name}", h)
 	mux.Handle("GET /runbooks/{$}", h)
 	list, _ := get(t, mux, "/runbooks/")

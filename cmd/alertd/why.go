@@ -90,95 +90,13 @@ func (c *whyCmd) query() (url.Values, error) {
 // tellWhy prints one chain: what it comes to, then every step.
 func tellWhy(w io.Writer, c *history.Chain, local clock) {
 	fmt.Fprintf(w, "%s %s (%s, %s)\n", printable(c.Alert), printable(c.Labels.String()), c.Severity, c.Fingerprint)
-	fmt.Fprintf(w, "  %s\n", conclusion(c.Steps, local))
+	fmt.Fprintf(w, "  %s\n", history.Conclusion(c.Steps, local.show))
 	config := ""
 	for _, s := range c.Steps {
 		if s.Config != config && s.Config != "" {
 			fmt.Fprintf(w, "  %s  configuration %s decides\n", local.show(s.Time), s.Config)
 			config = s.Config
 		}
-		fmt.Fprintf(w, "  %s  %s\n", local.show(s.Time), printable(sentence(&s, local)))
+		fmt.Fprintf(w, "  %s  %s\n", local.show(s.Time), printable(s.Tell(local.show)))
 	}
-}
-
-// conclusion is the answer in one sentence: of the steps, the one that settles it.
-func conclusion(steps []history.Step, local clock) string {
-	for i := len(steps) - 1; i >= 0; i-- {
-		switch s := &steps[i]; {
-		case s.Kind == history.KindAttempt && s.To == string(alertd.Delivered):
-			return "Told: " + s.Receiver + " took it at " + local.show(s.Time) + "."
-		case s.Kind == history.KindAttempt:
-			return "Not delivered yet: " + s.Receiver + " answered " + s.To + "."
-		case s.Kind == history.KindWithheld:
-			return "Not told: " + withheld(s, local) + "."
-		case s.Kind == history.KindTransition && s.To == string(alertd.Pending):
-			return "Not told: it is pending, its rule waits whether it lasts."
-		}
-	}
-	return "Nothing was to be told."
-}
-
-// sentence is a step in words.
-func sentence(s *history.Step, local clock) string {
-	switch s.Kind {
-	case history.KindTransition:
-		text := fmt.Sprintf("%s → %s: %s", s.From, s.To, s.Reason)
-		if s.Value != nil {
-			text += ", value " + s.Value.String()
-		}
-		if !s.At.IsZero() && s.At.Sub(s.Time).Abs() > time.Second {
-			text += ", event of " + local.show(s.At)
-		}
-		if s.TraceID != "" {
-			text += ", trace " + s.TraceID
-		}
-		return text + ", rule " + s.Detail
-	case history.KindJoined:
-		text := fmt.Sprintf("route %s to %s, %s", s.Detail, s.Receiver, s.Reason)
-		if s.By != "" {
-			text += " by calendar " + s.By
-		}
-		return text + ", group " + string(s.Group)
-	case history.KindWithheld:
-		return "not told: " + withheld(s, local)
-	case history.KindTold:
-		return "told as firing"
-	case history.KindClosed:
-		return "told as resolved"
-	case history.KindEnded:
-		return "left its group without a word"
-	case history.KindPlanned:
-		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
-	case history.KindAttempt:
-		var text strings.Builder
-		text.WriteString(fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To))
-		for _, more := range []string{s.Reason, s.Detail} {
-			if more != "" {
-				text.WriteString(", " + more)
-			}
-		}
-		if !s.Until.IsZero() {
-			text.WriteString(", again at " + local.show(s.Until))
-		}
-		return text.String()
-	default:
-		return string(s.Kind)
-	}
-}
-
-func withheld(s *history.Step, local clock) string {
-	text := s.Reason
-	switch {
-	case s.ByAlert != "":
-		text += " by " + s.ByAlert + " (" + s.By + ")"
-	case s.By != "":
-		text += " by " + s.By
-	}
-	if !s.Until.IsZero() {
-		text += " until " + local.show(s.Until)
-	}
-	if s.Receiver != "" {
-		text += ", for " + s.Receiver
-	}
-	return text
 }

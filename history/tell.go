@@ -1,0 +1,92 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"alertd"
+)
+
+// Conclusion answers in one sentence whether people were told: of the steps, the one that settles it. show writes an
+// instant.
+func Conclusion(steps []Step, show func(time.Time) string) string {
+	for i := len(steps) - 1; i >= 0; i-- {
+		switch s := &steps[i]; {
+		case s.Kind == KindAttempt && s.To == string(alertd.Delivered):
+			return "Told: " + s.Receiver + " took it at " + show(s.Time) + "."
+		case s.Kind == KindAttempt:
+			return "Not delivered yet: " + s.Receiver + " answered " + s.To + "."
+		case s.Kind == KindWithheld:
+			return "Not told: " + withheld(s, show) + "."
+		case s.Kind == KindTransition && s.To == string(alertd.Pending):
+			return "Not told: it is pending, its rule waits whether it lasts."
+		}
+	}
+	return "Nothing was to be told."
+}
+
+// Tell says the step in words. show writes an instant.
+func (s *Step) Tell(show func(time.Time) string) string {
+	switch s.Kind {
+	case KindTransition:
+		text := fmt.Sprintf("%s → %s: %s", s.From, s.To, s.Reason)
+		if s.Value != nil {
+			text += ", value " + s.Value.String()
+		}
+		if !s.At.IsZero() && s.At.Sub(s.Time).Abs() > time.Second {
+			text += ", event of " + show(s.At)
+		}
+		if s.TraceID != "" {
+			text += ", trace " + s.TraceID
+		}
+		return text + ", rule " + s.Detail
+	case KindJoined:
+		text := fmt.Sprintf("route %s to %s, %s", s.Detail, s.Receiver, s.Reason)
+		if s.By != "" {
+			text += " by calendar " + s.By
+		}
+		return text + ", group " + string(s.Group)
+	case KindWithheld:
+		return "not told: " + withheld(s, show)
+	case KindTold:
+		return "told as firing"
+	case KindClosed:
+		return "told as resolved"
+	case KindEnded:
+		return "left its group without a word"
+	case KindPlanned:
+		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
+	case KindAttempt:
+		var text strings.Builder
+		text.WriteString(fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To))
+		for _, more := range []string{s.Reason, s.Detail} {
+			if more != "" {
+				text.WriteString(", " + more)
+			}
+		}
+		if !s.Until.IsZero() {
+			text.WriteString(", again at " + show(s.Until))
+		}
+		return text.String()
+	default:
+		return string(s.Kind)
+	}
+}
+
+func withheld(s *Step, show func(time.Time) string) string {
+	text := s.Reason
+	switch {
+	case s.ByAlert != "":
+		text += " by " + s.ByAlert + " (" + s.By + ")"
+	case s.By != "":
+		text += " by " + s.By
+	}
+	if !s.Until.IsZero() {
+		text += " until " + show(s.Until)
+	}
+	if s.Receiver != "" {
+		text += ", for " + s.Receiver
+	}
+	return text
+}

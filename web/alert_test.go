@@ -1,0 +1,107 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"alertd"
+	"alertd/history"
+	"alertd/runbooks"
+)
+
+// told is an evening with a past.
+func told() shop {
+	s := evening()
+	for _, a := range s.alerts {
+		chain := history.Chain{Fingerprint: a.Fingerprint, Alert: a.Name(), Rule: a.Rule, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(), Labels: a.Labels}
+		at := a.FiredAt
+		chain.Steps = []history.Step{
+			{Time: at.Add(-time.Minute), Kind: history.KindTransition, From: "inactive", To: "pending", Reason: string(alertd.ReasonTrue), Detail: a.Rule},
+			{Time: at, Kind: history.KindTransition, From: "pending", To: "firing", Reason: string(alertd.ReasonHeldFor), Detail: a.Rule, Value: &a.Value, TraceID: a.Trace.TraceID},
+			{Time: at, Kind: history.KindJoined, Detail: "/critical", Receiver: "ops", Reason: "immediate", Group: `{}:{service="payment"}`},
+			{Time: at, Kind: history.KindTold},
+			{Time: at, Kind: history.KindPlanned, Receiver: "ops/slack/0", Reason: string(alertd.ReasonFirst)},
+			{Time: at.Add(time.Second), Kind: history.KindAttempt, Receiver: "ops/slack/0", By: "attempt 1", To: string(alertd.Delivered)},
+		}
+		s.chains = append(s.chains, chain)
+	}
+	day := 24 * time.Hour
+	for i, lasted := range []time.Duration{12 * time.Minute, 47 * time.Minute, 0} {
+		f := history.Firing{Alert: "ApplicationDown", Service: "payment", FiredAt: now.Add(-time.Duration(i*9+3) * day)}
+		if lasted > 0 {
+			f.EndedAt = f.FiredAt.Add(lasted)
+		}
+		s.firings = append(s.firings, f)
+	}
+	return s
+}
+
+func alertPage(o Options) http.Handler {
+	ix, err := runbooks.Load(runbooks.Shipped())
+	if err != nil {
+		panic(err)
+	}
+	o.Runbooks = func() *runbooks.Index { return ix }
+	mux := http.NewServeMux()
+	mux.Handle("GET /alerts/{fingerprint}", Alert(o))
+	return mux
+}
+
+func TestAlertPage(t *testing.T) {
+	s := told()
+	h := alertPage(options(t, s))
+	body, header := get(t, h, "/alerts/"+s.alerts[0].Fingerprint.String())
+	for _, want := range []string{
+		"<title>ApplicationDown · payment · alertd</title>", "firing for 4 min", "payment does not answer", "roll it back if it is younger than an hour",
+		`href="http://127.0.0.1:9093/runbooks/ApplicationDown"`, "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days",
+		"Told: ops/slack/0 took it at Thu 15 Jan 19:38 CET.", "pending → firing: true for long enough",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	if header.Get("Content-Security-Policy") != policy {
+		t.Error(header)
+	}
+	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), "alert.html"), []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	unsampled, _ := get(t, h, "/alerts/"+s.alerts[2].Fingerprint.String())
+	if strings.Contains(unsampled, "Open the trace") || !strings.Contains(unsampled, "was not sampled") {
+		t.Error("links to a trace that nobody keeps")
+	}
+	evil, _ := get(t, h, "/alerts/"+s.alerts[3].Fingerprint.String())
+	for _, tag := range []string{"<script", "<img", "onerror=alert(1)>", "<svg/onload", `href="javascript`, `href="data:text`} {
+		if strings.Contains(evil, tag) {
+			t.Errorf("%s is in the page as it is", tag)
+		}
+	}
+}
+
+// An alert that is long over is still shown, from what the history keeps; one that nobody knows is not found.
+func TestAlertPageOfThePast(t *testing.T) {
+	s := told()
+	fp := s.alerts[0].Fingerprint
+	s.alerts, s.firings = nil, nil
+	s.chains[0].Steps = append(s.chains[0].Steps, history.Step{Time: now.Add(-time.Minute), Kind: history.KindTransition, From: "firing", To: "resolved", Reason: "condition ended"})
+	h := alertPage(options(t, s))
+	body, _ := get(t, h, "/alerts/"+fp.String())
+	for _, want := range []string{"Over: resolved", "payment does not answer", "It has never fired before", "firing → resolved"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+	for _, name := range []string{"0000000000000001", "x", "%3Cscript%3E"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/alerts/"+name, nil))
+		if w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "<script") {
+			t.Errorf("%s: %d", name, w.Code)
+		}
+	}
+}
