@@ -237,8 +237,19 @@ func (m *Machine) expire() {
 		m.close(a, m.now, alertd.ReasonTimeout)
 	case !m.policy.Rules[a.Rule]:
 		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonRuleGone)
+		m.leave(a.Fingerprint)
 	default:
 		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonExpired)
+	}
+}
+
+// leave takes an alert whose rule is gone out of the groups that have not told it yet: nobody is to look for it on Monday.
+func (m *Machine) leave(fp alertd.Fingerprint) {
+	for _, g := range slices.Clone(m.groups.Of(fp)) {
+		if !g.Members[fp].Told {
+			m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonRuleGone})
+			m.emit(alertd.Entry{Flushed: &alertd.Flushed{Group: g.Group, Ended: []alertd.Fingerprint{fp}}})
+		}
 	}
 }
 
