@@ -10,7 +10,7 @@ import (
 )
 
 // TestDocuments holds what is written for people against what is there: links lead somewhere, and the tests and
-// stories that docs/architecture.md names exist.
+// stories that docs/architecture.md and docs/lessons.md name exist.
 func TestDocuments(t *testing.T) {
 	tests := map[string]bool{}
 	var documents []string
@@ -52,16 +52,24 @@ func TestDocuments(t *testing.T) {
 		}
 	}
 
-	src, err := os.ReadFile("docs/architecture.md")
+	for _, doc := range []string{"docs/architecture.md", "docs/lessons.md"} {
+		if named := namedTests(t, doc, tests); named < 10 {
+			t.Errorf("%s names %d tests: who breaks the promises?", doc, named)
+		}
+	}
+}
+
+// namedTests checks what a document says of tests, "`TestA` and `b.txt` in `engine`", and counts them. The names between
+// two "in `room`" belong to the second room.
+func namedTests(t *testing.T, doc string, tests map[string]bool) (named int) {
+	src, err := os.ReadFile(doc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// "`TestA` and `b.txt` in `engine`": the names between two "in `room`" belong to the second room.
-	named := 0
 	for row := range strings.Lines(string(src)) {
 		rest := row
 		for {
-			loc := regexp.MustCompile("in (`(\\w+)`|the root)").FindStringSubmatchIndex(rest)
+			loc := regexp.MustCompile("in (`([\\w/]+)`|the root)").FindStringSubmatchIndex(rest)
 			if loc == nil {
 				break
 			}
@@ -73,16 +81,14 @@ func TestDocuments(t *testing.T) {
 				named++
 				if strings.HasSuffix(m[1], ".txt") {
 					if _, err := os.Stat(filepath.Join(room, "testdata", m[1])); err != nil {
-						t.Errorf("docs/architecture.md names the story %s in %s, which is not there", m[1], room)
+						t.Errorf("%s names the story %s in %s, which is not there", doc, m[1], room)
 					}
 				} else if !tests[room+" "+m[1]] {
-					t.Errorf("docs/architecture.md names %s in %s, which is not there", m[1], room)
+					t.Errorf("%s names %s in %s, which is not there", doc, m[1], room)
 				}
 			}
 			rest = rest[loc[1]:]
 		}
 	}
-	if named < 10 {
-		t.Errorf("docs/architecture.md names %d tests: who breaks the promises?", named)
-	}
+	return named
 }

@@ -18,13 +18,15 @@ import (
 
 // loop is the daemon's, on a clock of its own.
 type loop struct {
-	t    *testing.T
-	now  time.Time
-	seq  uint64
-	last time.Time
-	e    *rules.Evaluator
-	m    *engine.Machine
-	said []string
+	t      *testing.T
+	policy *config.Policy
+	now    time.Time
+	seq    uint64
+	last   time.Time
+	heard  []alertd.Sample
+	e      *rules.Evaluator
+	m      *engine.Machine
+	said   []string
 }
 
 func newLoop(t *testing.T, files fs.FS) *loop {
@@ -33,7 +35,7 @@ func newLoop(t *testing.T, files fs.FS) *loop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{t: t, now: time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC), m: engine.New()}
+	l := &loop{t: t, policy: p, now: time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC), m: engine.New()}
 	l.last = l.now
 	l.e = rules.NewEvaluator(p.Rules, rules.Options{}, l.now)
 	l.step(engine.PolicyChanged{Policy: p.Engine()})
@@ -58,6 +60,7 @@ func (l *loop) pass(d time.Duration, samples ...alertd.Sample) {
 				samples[i].T = l.now.UnixMilli()
 			}
 			l.e.Append(l.now, l.seq, samples)
+			l.heard = append(l.heard, samples...)
 		}
 		l.e.Append(l.now, 0, rules.Self(l.now, l.last))
 		for _, v := range l.e.Run(l.now) {
