@@ -59,6 +59,9 @@ const (
 	ReasonUndelivered  Reason = "notification was not delivered"
 	ReasonDelivering   Reason = "notifications are delivered again"
 	ReasonReceiverGone Reason = "receiver is gone" // no longer in the configuration
+	ReasonSilenceEnds  Reason = "a silence ends soon"
+	ReasonSilenceOver  Reason = "the silence is over"
+	ReasonSilenceSet   Reason = "the silence was changed"
 )
 
 // Delivery says when a route lets an alert out.

@@ -1,14 +1,18 @@
 package alertd
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // Silence hides alerts that match from notifications for a time. It is Alertmanager's: all matchers must match, and
-// at least one must not match the empty string.
+// at least one must not match the empty string. What it has on top is left out of its JSON where it is not used, and
+// a client that knows Alertmanager's fields alone sees a silence that begins and ends.
 type Silence struct {
 	ID        string    `json:"id"`
 	Matchers  []Matcher `json:"matchers"`
@@ -19,7 +23,23 @@ type Silence struct {
 	Comment   string    `json:"comment"`
 
 	Annotations Labels `json:"annotations,omitzero"` // what clients want to remember with it
+
+	Or            [][]Matcher   `json:"or,omitempty"`            // further sets: to match one set is enough
+	Recurs        *Recurrence   `json:"recurs,omitempty"`        // in force in these windows only, between StartsAt and EndsAt
+	UntilResolved bool          `json:"untilResolved,omitempty"` // over when all alerts in Awaits are, at EndsAt at the latest
+	Awaits        []Fingerprint `json:"awaits,omitempty"`        // what fired and matched when it was made
+	NoticedAt     time.Time     `json:"noticedAt,omitzero"`      // when it was looked at whether to tell that it ends soon
 }
+
+// Recurrence says in which windows a silence is in force: from each instant that Cron names, for Duration.
+type Recurrence struct {
+	Cron     string         `json:"cron"`     // five fields, or @daily and the like
+	Duration model.Duration `json:"duration"` // of one window
+	Zone     string         `json:"zone"`     // IANA name
+}
+
+// String is the recurrence for people.
+func (r *Recurrence) String() string { return fmt.Sprintf("%s for %s, %s", r.Cron, r.Duration, r.Zone) }
 
 // Matcher compares one label: = != =~ !~. A label that is missing is "". Regular expressions are anchored.
 type Matcher struct {
@@ -27,6 +47,17 @@ type Matcher struct {
 	Value   string `json:"value"`
 	IsRegex bool   `json:"isRegex"`
 	IsEqual bool   `json:"isEqual"`
+}
+
+// UnmarshalJSON reads a matcher. One that does not say whether it is equal is, as in Alertmanager.
+func (m *Matcher) UnmarshalJSON(b []byte) error {
+	type plain Matcher
+	read := plain{IsEqual: true}
+	if err := json.Unmarshal(b, &read); err != nil {
+		return err
+	}
+	*m = Matcher(read)
+	return nil
 }
 
 // String is the matcher as it is written in routing.yaml.
@@ -45,7 +76,7 @@ const (
 	SilenceExpired SilenceState = "expired"
 )
 
-// State is where the silence is at an instant. It ends at EndsAt, which is not part of it.
+// State is where the silence is at an instant, whether it recurs or not. It ends at EndsAt, which is not part of it.
 func (s *Silence) State(at time.Time) SilenceState {
 	switch {
 	case !at.Before(s.EndsAt):
@@ -116,6 +147,63 @@ func (m Match) Matches(ls Labels) bool {
 	return true
 }
 
+// AnyOf are sets of matchers, compiled. To match one of them is enough.
+type AnyOf []Match
+
+// maxSets bounds the sets of one silence, and the matchers of all of them.
+const maxSets, maxMatchers = 50, 500
+
+// Compile prepares all sets of matchers of the silence. The error says which matcher is wrong, and why.
+func (s *Silence) Compile() (AnyOf, error) {
+	if len(s.Or) >= maxSets {
+		return nil, fmt.Errorf("a silence has at most %d sets of matchers", maxSets)
+	}
+	n := 0
+	out := make(AnyOf, 0, 1+len(s.Or))
+	for _, set := range s.sets() {
+		if n += len(set); n > maxMatchers {
+			return nil, fmt.Errorf("a silence has at most %d matchers", maxMatchers)
+		}
+		match, err := Compile(set)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, match)
+	}
+	return out, nil
+}
+
+func (s *Silence) sets() [][]Matcher { return append([][]Matcher{s.Matchers}, s.Or...) }
+
+// Matches reports whether one of the sets matches.
+func (a AnyOf) Matches(ls Labels) bool {
+	return slices.ContainsFunc(a, func(m Match) bool { return m.Matches(ls) })
+}
+
+// MatchesAny reports whether a set matches alerts whatever they are called: it names no value that an alert must have.
+func (a AnyOf) MatchesAny() bool {
+	const nobody = "\u2400 no label has this value \u2400"
+	return slices.ContainsFunc(a, func(m Match) bool {
+		return !slices.ContainsFunc(m, func(c compiled) bool { return !c.matches(nobody) })
+	})
+}
+
+// Hides reports whether two silences hide the same alerts by the letter, and at the same times between their beginning
+// and their end. The order of sets and of matchers does not matter.
+func (s *Silence) Hides(other *Silence) bool {
+	same := func(a, b [][]Matcher) bool {
+		for _, set := range a {
+			if !slices.ContainsFunc(b, func(o []Matcher) bool { return SameMatchers(set, o) }) {
+				return false
+			}
+		}
+		return true
+	}
+	a, b := s.sets(), other.sets()
+	windows := s.Recurs == other.Recurs || s.Recurs != nil && other.Recurs != nil && *s.Recurs == *other.Recurs
+	return windows && same(a, b) && same(b, a)
+}
+
 // SameMatchers reports whether two silences hide the same alerts by the letter, whatever the order of their matchers.
 func SameMatchers(a, b []Matcher) bool {
 	return slices.Equal(sortedMatchers(a), sortedMatchers(b))
@@ -128,6 +216,28 @@ func sortedMatchers(ms []Matcher) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// SilenceView is a silence together with what it does and has done.
+type SilenceView struct {
+	Silence
+	State SilenceState `json:"state"`           // pending between the windows of one that recurs
+	Until time.Time    `json:"until,omitzero"`  // when the state changes; zero: it has expired
+	Hides []Hidden     `json:"hides"`           // what fires now and is hidden by it, or would be if another one did not
+	Hid   []Hidden     `json:"hid"`             // what it kept from being told, the first of them
+	More  int          `json:"more,omitempty"`  // so many more, some perhaps counted twice
+	Last  time.Time    `json:"last,omitzero"`   // when it last hid something; zero: never
+	Idle  bool         `json:"idle"`            // in force, and for long it has hidden nothing
+	Broad string       `json:"broad,omitempty"` // why somebody should have a second look at what it hides
+}
+
+// Hidden is an alert that a silence hides or hid.
+type Hidden struct {
+	Fingerprint Fingerprint `json:"fingerprint"`
+	Alert       string      `json:"alert"`
+	Service     string      `json:"service"`
+	Severity    Severity    `json:"severity"`
+	Since       time.Time   `json:"since"` // when it began to fire, or was first hidden
 }
 
 // Posted is an alert that somebody else has judged, as Prometheus posts it to an Alertmanager.

@@ -21,7 +21,7 @@ type State interface {
 	Groups(ctx context.Context) ([]alertd.GroupView, error)
 
 	// Silences are all silences, those that expired and are still kept included.
-	Silences(ctx context.Context) ([]alertd.Silence, error)
+	Silences(ctx context.Context) ([]alertd.SilenceView, error)
 	// SetSilence makes a silence, or changes the one with this ID, and returns the ID under which it is known now: not
 	// every change keeps it.
 	SetSilence(ctx context.Context, s alertd.Silence) (id string, err error)

@@ -93,10 +93,13 @@ func (f *fake) Groups(ctx context.Context) ([]alertd.GroupView, error) {
 	return slices.Collect(maps.Values(groups)), err
 }
 
-func (f *fake) Silences(context.Context) ([]alertd.Silence, error) {
+func (f *fake) Silences(context.Context) (all []alertd.SilenceView, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Values(f.silences)), f.err
+	for _, s := range f.silences {
+		all = append(all, alertd.SilenceView{Silence: s, State: s.State(f.now())})
+	}
+	return all, f.err
 }
 
 // SetSilence has enough of the rules for amtool.

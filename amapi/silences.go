@@ -28,6 +28,11 @@ type gettableSilence struct {
 	EndsAt      instant       `json:"endsAt"`
 	Matchers    []matcher     `json:"matchers"`
 	StartsAt    instant       `json:"startsAt"`
+
+	// What Alertmanager does not have. Its clients pass over members that they do not know.
+	Or            [][]matcher        `json:"or,omitempty"`
+	Recurs        *alertd.Recurrence `json:"recurs,omitempty"`
+	UntilResolved bool               `json:"untilResolved,omitempty"`
 }
 
 type matcher struct {
@@ -43,14 +48,23 @@ type instant time.Time
 // MarshalJSON writes it in UTC.
 func (t instant) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
 
-func shown(s *alertd.Silence, now time.Time) gettableSilence {
+func shown(s *alertd.SilenceView) gettableSilence {
 	out := gettableSilence{
 		ID: s.ID, UpdatedAt: instant(s.UpdatedAt), Annotations: s.Annotations, Comment: s.Comment, CreatedBy: s.CreatedBy,
-		EndsAt: instant(s.EndsAt), StartsAt: instant(s.StartsAt), Matchers: make([]matcher, len(s.Matchers)),
+		EndsAt: instant(s.EndsAt), StartsAt: instant(s.StartsAt), Matchers: shownMatchers(s.Matchers),
+		Recurs: s.Recurs, UntilResolved: s.UntilResolved,
 	}
-	out.Status.State = s.State(now)
-	for i, m := range s.Matchers {
-		out.Matchers[i] = matcher{m.IsEqual, m.IsRegex, m.Name, m.Value}
+	out.Status.State = s.State
+	for _, set := range s.Or {
+		out.Or = append(out.Or, shownMatchers(set))
+	}
+	return out
+}
+
+func shownMatchers(set []alertd.Matcher) []matcher {
+	out := make([]matcher, len(set))
+	for i, m := range set {
+		out[i] = matcher{m.IsEqual, m.IsRegex, m.Name, m.Value}
 	}
 	return out
 }
@@ -65,12 +79,11 @@ func (a *api) getSilences(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	now := a.o.Now()
 	states := map[alertd.SilenceState]bool{
 		alertd.SilenceActive: flag(q, "active"), alertd.SilencePending: flag(q, "pending"), alertd.SilenceExpired: flag(q, "expired"),
 	}
-	all = slices.DeleteFunc(all, func(s alertd.Silence) bool {
-		if !states[s.State(now)] {
+	all = slices.DeleteFunc(all, func(s alertd.SilenceView) bool {
+		if !states[s.State] {
 			return true
 		}
 		for _, m := range wanted {
@@ -80,10 +93,10 @@ func (a *api) getSilences(w http.ResponseWriter, r *http.Request) error {
 		}
 		return false
 	})
-	slices.SortFunc(all, func(a, b alertd.Silence) int { return byUrgency(&a, &b, now) })
+	slices.SortFunc(all, func(a, b alertd.SilenceView) int { return byUrgency(&a, &b) })
 	out := make([]gettableSilence, len(all))
 	for i := range all {
-		out[i] = shown(&all[i], now)
+		out[i] = shown(&all[i])
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
@@ -92,10 +105,9 @@ func (a *api) getSilences(w http.ResponseWriter, r *http.Request) error {
 var rank = map[alertd.SilenceState]int{alertd.SilenceActive: 0, alertd.SilencePending: 1, alertd.SilenceExpired: 2}
 
 // byUrgency sorts those first that end next, then those that begin next, then those that ended last.
-func byUrgency(a, b *alertd.Silence, now time.Time) int {
-	state := a.State(now)
-	c := cmp.Compare(rank[state], rank[b.State(now)])
-	switch state {
+func byUrgency(a, b *alertd.SilenceView) int {
+	c := cmp.Compare(rank[a.State], rank[b.State])
+	switch a.State {
 	case alertd.SilenceActive:
 		c = cmp.Or(c, a.EndsAt.Compare(b.EndsAt))
 	case alertd.SilencePending:
@@ -115,6 +127,10 @@ type postableSilence struct {
 	CreatedBy   *string           `json:"createdBy"`
 	Comment     *string           `json:"comment"`
 	Annotations map[string]string `json:"annotations"`
+
+	Or            [][]postableMatcher `json:"or"`
+	Recurs        *alertd.Recurrence  `json:"recurs"`
+	UntilResolved bool                `json:"untilResolved"`
 }
 
 type postableMatcher struct {
@@ -177,7 +193,7 @@ func decodeSilence(body []byte) (s alertd.Silence, err error) {
 	if len(p.Matchers) == 0 {
 		return s, refused(codeTooFew, "matchers in body should have at least 1 items")
 	}
-	s = alertd.Silence{ID: p.ID, CreatedBy: *p.CreatedBy, Comment: *p.Comment, Matchers: make([]alertd.Matcher, len(p.Matchers))}
+	s = alertd.Silence{ID: p.ID, CreatedBy: *p.CreatedBy, Comment: *p.Comment, Recurs: p.Recurs, UntilResolved: p.UntilResolved}
 	if s.StartsAt, err = parseTime(*p.StartsAt); err != nil {
 		return s, refused(http.StatusBadRequest, "startsAt in body: %v", err)
 	}
@@ -186,18 +202,17 @@ func decodeSilence(body []byte) (s alertd.Silence, err error) {
 	}
 	// As precise as it is shown: who changes a silence sends its beginning back, which must be the same.
 	s.StartsAt, s.EndsAt = s.StartsAt.Truncate(time.Millisecond), s.EndsAt.Truncate(time.Millisecond)
-	for i, m := range p.Matchers {
-		switch {
-		case m.IsRegex == nil:
-			return s, refused(codeRequired, "matchers.%d.isRegex in body is required", i)
-		case m.Name == nil:
-			return s, refused(codeRequired, "matchers.%d.name in body is required", i)
-		case m.Value == nil:
-			return s, refused(codeRequired, "matchers.%d.value in body is required", i)
-		}
-		s.Matchers[i] = alertd.Matcher{Name: *m.Name, Value: *m.Value, IsRegex: *m.IsRegex, IsEqual: m.IsEqual == nil || *m.IsEqual}
+	if s.Matchers, err = readMatchers("matchers", p.Matchers); err != nil {
+		return s, err
 	}
-	if _, err := alertd.Compile(s.Matchers); err != nil {
+	for i, set := range p.Or {
+		or, err := readMatchers(fmt.Sprintf("or.%d", i), set)
+		if err != nil {
+			return s, err
+		}
+		s.Or = append(s.Or, or)
+	}
+	if _, err := s.Compile(); err != nil {
 		return s, fmt.Errorf("silence %w: %w", alertd.ErrInvalid, err)
 	}
 	if len(p.Annotations) > 0 {
@@ -210,6 +225,23 @@ func decodeSilence(body []byte) (s alertd.Silence, err error) {
 	return s, nil
 }
 
+// readMatchers reads one set. The name is for errors.
+func readMatchers(name string, set []postableMatcher) ([]alertd.Matcher, error) {
+	out := make([]alertd.Matcher, len(set))
+	for i, m := range set {
+		switch {
+		case m.IsRegex == nil:
+			return nil, refused(codeRequired, "%s.%d.isRegex in body is required", name, i)
+		case m.Name == nil:
+			return nil, refused(codeRequired, "%s.%d.name in body is required", name, i)
+		case m.Value == nil:
+			return nil, refused(codeRequired, "%s.%d.value in body is required", name, i)
+		}
+		out[i] = alertd.Matcher{Name: *m.Name, Value: *m.Value, IsRegex: *m.IsRegex, IsEqual: m.IsEqual == nil || *m.IsEqual}
+	}
+	return out, nil
+}
+
 func (a *api) getSilence(w http.ResponseWriter, r *http.Request) error {
 	id, err := silenceID(r)
 	if err != nil {
@@ -219,11 +251,11 @@ func (a *api) getSilence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(s alertd.Silence) bool { return s.ID == id })
+	i := slices.IndexFunc(all, func(s alertd.SilenceView) bool { return s.ID == id })
 	if i < 0 {
 		return empty(http.StatusNotFound)
 	}
-	writeJSON(w, http.StatusOK, shown(&all[i], a.o.Now()))
+	writeJSON(w, http.StatusOK, shown(&all[i]))
 	return nil
 }
 

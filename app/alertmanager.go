@@ -52,8 +52,8 @@ func (a *App) Groups(ctx context.Context) (out []alertd.GroupView, err error) {
 }
 
 // Silences returns all silences, those that are over and still kept included.
-func (a *App) Silences(ctx context.Context) (out []alertd.Silence, err error) {
-	err = a.ask(ctx, func(l *leader) { out = l.machine.Silences() })
+func (a *App) Silences(ctx context.Context) (out []alertd.SilenceView, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Silences(clock()) })
 	return out, err
 }
 

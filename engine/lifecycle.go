@@ -264,6 +264,7 @@ func (m *Machine) move(t alertd.Transition, ok bool) {
 		m.begin(&t.Alert)
 	case was && !is:
 		m.end(&t.Alert)
+		m.endResolved()
 	}
 }
 
@@ -290,11 +291,12 @@ func (m *Machine) change(p *Policy) {
 			b.Expires = m.now.Add(orphanGrace)
 			m.move(alertd.Transition{From: a.State, Reason: alertd.ReasonRuleGone, Alert: b}, true)
 		}
-		if b := m.alerts.get(a.Fingerprint); b != nil && b.State.Active() && b.Rule != deliveryRule {
+		if b := m.alerts.get(a.Fingerprint); b != nil && b.State.Active() && !ownRoute(b.Rule) {
 			m.reroute(b)
 		}
 	}
 	m.calmGone()
+	m.endResolved()
 	for _, g := range slices.Collect(m.groups.All()) {
 		m.reschedule(g)
 	}

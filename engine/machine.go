@@ -86,6 +86,7 @@ func (m *Machine) Next() (due time.Time, ok bool) {
 		add(g.Due, true)
 	}
 	add(m.alerts.nextExpiry())
+	add(m.nextSilence())
 	return due, ok
 }
 
@@ -94,6 +95,10 @@ func (m *Machine) Next() (due time.Time, ok bool) {
 func (m *Machine) passTime() {
 	if at, ok := m.alerts.nextExpiry(); ok && !m.now.Before(at) {
 		m.expire()
+		return
+	}
+	if at, ok := m.nextSilence(); ok && !m.now.Before(at) {
+		m.tendSilence()
 		return
 	}
 	if g := m.groups.Next(); g != nil && !m.now.Before(g.Due) {
@@ -113,6 +118,7 @@ func (m *Machine) Apply(e alertd.Entry) {
 	switch {
 	case e.Transition != nil:
 		a := e.Transition.Alert
+		m.silences.ended(e.Time, e.Transition)
 		m.alerts.put(e.Time, a)
 		m.groups.Mark(a.Fingerprint, a.State.Active())
 		m.source(&a)
@@ -122,6 +128,7 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.groups.Schedule(*e.Scheduled)
 	case e.Withheld != nil:
 		m.groups.Withhold(e.Time, *e.Withheld)
+		m.silences.withheld(e.Time, e.Withheld, m.alerts.get(e.Withheld.Fingerprint))
 	case e.Flushed != nil:
 		for _, fp := range m.groups.Flush(e.Time, *e.Flushed) {
 			m.alerts.release(e.Time, fp)

@@ -233,6 +233,9 @@ const internalPrefix = "alertd:"
 
 func internal(rule string) bool { return strings.HasPrefix(rule, internalPrefix) }
 
+// ownRoute reports whether an alert of the engine's own goes where it was sent, whatever the routing tree says.
+func ownRoute(rule string) bool { return rule == deliveryRule || rule == silenceRule }
+
 const deliveryRule = internalPrefix + "delivery:AlertdDeliveryFailed"
 
 func deliveryLabels(receiver, integration string) alertd.Labels {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"alertd"
+	"alertd/calendar"
 	"alertd/grouping"
 )
 
@@ -18,7 +19,55 @@ type silences map[string]*silence
 
 type silence struct {
 	alertd.Silence
-	match alertd.Match
+	record
+
+	match  alertd.AnyOf
+	recurs *calendar.Recurrence // nil: in force all the time
+	ending alertd.Fingerprint   // of the alert that says that it ends soon
+
+	// What the recurrence last answered holds from lo until hi. It follows from the above, and saves asking again.
+	lo, hi time.Time
+	open   bool
+}
+
+// compile prepares a silence. The error is for whoever asked for it.
+func compile(s alertd.Silence) (*silence, error) {
+	match, err := s.Compile()
+	if err != nil {
+		return nil, err
+	}
+	out := &silence{Silence: s, match: match, ending: alertd.FingerprintOf(endingLabels(s.ID))}
+	if r := s.Recurs; r != nil {
+		out.recurs, err = calendar.NewRecurrence(r.Cron, time.Duration(r.Duration), r.Zone)
+	}
+	return out, err
+}
+
+// inForce reports whether the silence hides anything at an instant, and until when that stays so; the zero time: for ever.
+func (s *silence) inForce(at time.Time) (is bool, until time.Time) {
+	switch s.State(at) {
+	case alertd.SilenceExpired:
+		return false, time.Time{}
+	case alertd.SilencePending:
+		at = s.StartsAt
+		if is, until := s.inForce(at); !is {
+			return false, until
+		}
+		return false, at
+	}
+	if s.recurs == nil {
+		return true, s.EndsAt
+	}
+	if at.Before(s.lo) || !at.Before(s.hi) {
+		s.lo, s.hi = at, s.EndsAt
+		start, end := s.recurs.Window(at)
+		if s.open = !start.IsZero() && !at.Before(start); s.open {
+			s.hi = earlierOf(end, s.EndsAt)
+		} else if !start.IsZero() {
+			s.hi = earlierOf(start, s.EndsAt)
+		}
+	}
+	return s.open, s.hi
 }
 
 // SilencesSet brings silences as [Machine.PlanSilence] and [Machine.PlanExpiry] returned them.
@@ -33,13 +82,27 @@ func (SilencesSet) input() {}
 // [alertd.ErrInvalid].
 func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) (in SilencesSet, id string, err error) {
 	now = now.UTC().Truncate(time.Millisecond) // as it is shown, so that who changes it can send the same beginning back
-	if _, err := alertd.Compile(want.Matchers); err != nil {
-		return in, "", fmt.Errorf("%w: %w", alertd.ErrInvalid, err)
-	}
 	want.StartsAt, want.EndsAt, want.UpdatedAt = want.StartsAt.UTC(), want.EndsAt.UTC(), now
+	want.Awaits, want.NoticedAt = nil, time.Time{}
 	old := m.silences[want.ID]
 	if want.ID != "" && old == nil {
 		return in, "", fmt.Errorf("silence %q: %w", want.ID, alertd.ErrNotFound)
+	}
+	if old != nil && want.Or == nil && want.Recurs == nil && !want.UntilResolved {
+		// Who asks knows Alertmanager's fields alone, and must not turn a silence for the nights into one for ever.
+		want.Or, want.Recurs, want.UntilResolved = old.Or, old.Recurs, old.UntilResolved
+	}
+	c, err := compile(want)
+	if err != nil {
+		return in, "", fmt.Errorf("%w: %w", alertd.ErrInvalid, err)
+	}
+	if old != nil && old.UntilResolved == want.UntilResolved {
+		want.Awaits = old.Awaits
+	}
+	if want.UntilResolved && want.Awaits == nil {
+		if want.Awaits, err = m.awaited(now, c); err != nil {
+			return in, "", err
+		}
 	}
 	if old != nil && m.inPlace(now, &old.Silence, &want) {
 		return SilencesSet{[]alertd.Silence{want}}, want.ID, nil
@@ -59,7 +122,7 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) 
 
 // inPlace reports whether a silence may become another one under the same ID.
 func (m *Machine) inPlace(now time.Time, old, want *alertd.Silence) bool {
-	if !alertd.SameMatchers(old.Matchers, want.Matchers) {
+	if !old.Hides(want) || old.UntilResolved != want.UntilResolved {
 		return false
 	}
 	switch old.State(now) {
@@ -86,7 +149,7 @@ func (m *Machine) PlanExpiry(now time.Time, id string) (SilencesSet, error) {
 }
 
 func ended(s alertd.Silence, now time.Time) alertd.Silence {
-	s.StartsAt, s.EndsAt, s.UpdatedAt = earlierOf(s.StartsAt, now), now, now
+	s.StartsAt, s.EndsAt, s.UpdatedAt, s.NoticedAt = earlierOf(s.StartsAt, now), now, now, now
 	return s
 }
 
@@ -94,6 +157,7 @@ func ended(s alertd.Silence, now time.Time) alertd.Silence {
 func (m *Machine) setSilences(all []alertd.Silence) {
 	for i := range all {
 		m.emit(alertd.Entry{Silence: &all[i]})
+		m.unnotice(all[i].ID)
 	}
 	for _, g := range slices.Collect(m.groups.All()) {
 		for _, fp := range g.Diff().Fresh {
@@ -109,19 +173,22 @@ func (m *Machine) setSilences(all []alertd.Silence) {
 
 // apply stores a silence and drops those that have been over for long.
 func (ss silences) apply(at time.Time, s alertd.Silence) {
-	match, err := alertd.Compile(s.Matchers)
+	c, err := compile(s)
 	if err != nil {
 		return // PlanSilence lets none through
 	}
-	ss[s.ID] = &silence{s, match}
+	if old := ss[s.ID]; old != nil {
+		c.record = old.record
+	}
+	ss[s.ID] = c
 	maps.DeleteFunc(ss, func(_ string, s *silence) bool { return at.Sub(s.EndsAt) > keepSilences })
 }
 
 // sorted returns the silences in the order of their IDs.
-func (ss silences) sorted() []alertd.Silence {
-	out := make([]alertd.Silence, 0, len(ss))
+func (ss silences) sorted() []*silence {
+	out := make([]*silence, 0, len(ss))
 	for _, id := range slices.Sorted(maps.Keys(ss)) {
-		out = append(out, ss[id].Silence)
+		out = append(out, ss[id])
 	}
 	return out
 }
@@ -129,7 +196,7 @@ func (ss silences) sorted() []alertd.Silence {
 // silencedBy returns the IDs of the silences that hide an alert now, sorted.
 func (m *Machine) silencedBy(a *alertd.Alert) (ids []string) {
 	for id, s := range m.silences {
-		if s.State(m.now) == alertd.SilenceActive && s.match.Matches(a.Labels) {
+		if is, _ := s.inForce(m.now); is && s.hides(a) {
 			ids = append(ids, id)
 		}
 	}
@@ -147,13 +214,16 @@ func (m *Machine) silencedIn(g *grouping.Group, fp alertd.Fingerprint) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	until := m.silences[ids[0]].EndsAt
+	var until time.Time
 	for _, id := range ids {
-		until = laterOf(until, m.silences[id].EndsAt)
+		_, edge := m.silences[id].inForce(m.now)
+		until = laterOf(until, edge)
 	}
 	m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonSilenced, By: ids[0], Until: until})
 	return true
 }
 
-// Silences returns all silences, expired ones that are kept included, by ID.
-func (m *Machine) Silences() []alertd.Silence { return m.silences.sorted() }
+// hides reports whether the silence is meant for an alert. What tells of a silence is not hidden by that one.
+func (s *silence) hides(a *alertd.Alert) bool {
+	return s.match.Matches(a.Labels) && (a.Rule != silenceRule || a.Fingerprint != s.ending)
+}

@@ -13,20 +13,20 @@ import (
 const snapshotVersion = 1
 
 type snapshot struct {
-	Version  int              `json:"version"`
-	Policy   string           `json:"policy"`
-	Alerts   []*alertd.Alert  `json:"alerts"`
-	Over     []farewell       `json:"over,omitempty"`
-	Groups   *grouping.Set    `json:"groups"`
-	Silences []alertd.Silence `json:"silences,omitempty"`
-	Outbox   []storedLine     `json:"outbox"`
+	Version  int             `json:"version"`
+	Policy   string          `json:"policy"`
+	Alerts   []*alertd.Alert `json:"alerts"`
+	Over     []farewell      `json:"over,omitempty"`
+	Groups   *grouping.Set   `json:"groups"`
+	Silences []storedSilence `json:"silences,omitempty"`
+	Outbox   []storedLine    `json:"outbox"`
 }
 
 // Snapshot writes the state. Equal states give equal bytes.
 func (m *Machine) Snapshot() ([]byte, error) {
 	return json.Marshal(snapshot{
 		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over,
-		Groups: m.groups, Silences: m.silences.sorted(), Outbox: m.outbox.stored(),
+		Groups: m.groups, Silences: m.silences.stored(), Outbox: m.outbox.stored(),
 	})
 }
 
@@ -48,9 +48,7 @@ func Restore(b []byte) (*Machine, error) {
 	for _, f := range s.Over {
 		m.alerts.part(f)
 	}
-	for _, sl := range s.Silences {
-		m.silences.apply(sl.UpdatedAt, sl)
-	}
+	m.silences.restore(s.Silences)
 	m.groups, m.outbox, m.version = s.Groups, restoreOutbox(s.Outbox), s.Policy
 	return m, nil
 }

@@ -28,7 +28,9 @@ import (
 //	at 2026-03-27T09:00:00Z    as sleep, until then
 //	answer [DESTINATION] OUTCOME   the senders answer all that is on its way, or what is for one destination
 //	post [ends=5m] [label=value…]  somebody else's alert is posted; with ends=0s it is over
-//	silence ID DURATION label=value…   makes or changes a silence
+//	silence ID DURATION label=value… [or label=value…] [until-resolved] [cron=0_2_*_*_* window=1h]   makes or changes a silence
+//	silences                   what there is, and what it hides
+//	snapshot                   a new process takes the state from a snapshot
 //	unsilence ID               ends it
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
@@ -128,13 +130,7 @@ func (s *story) run(d *datadriven.TestData) {
 		s.step(engine.AlertsPosted{Alerts: []alertd.Posted{p}, ResolveTimeout: 5 * time.Minute})
 		s.due(s.now)
 	case "silence":
-		d, err := time.ParseDuration(args[1])
-		s.check(err)
-		want := alertd.Silence{StartsAt: s.now, EndsAt: s.now.Add(d), CreatedBy: "me", Comment: "maintenance"}
-		for _, m := range args[2:] {
-			k, v, _ := strings.Cut(m, "=")
-			want.Matchers = append(want.Matchers, alertd.Matcher{Name: k, Value: v, IsEqual: true})
-		}
+		want := s.wanted(args)
 		in, _, err := s.m.PlanSilence(s.now, want, args[0])
 		s.check(err)
 		s.step(in)
@@ -144,8 +140,19 @@ func (s *story) run(d *datadriven.TestData) {
 		s.check(err)
 		s.step(in)
 		s.due(s.now)
+	case "silences":
+		s.silences()
 	case "restart":
 		s.restart()
+	case "snapshot":
+		b, err := s.m.Snapshot()
+		s.check(err)
+		s.m, err = engine.Restore(b)
+		s.check(err)
+		s.m.Resume()
+		s.sending = nil
+		s.step(engine.PolicyChanged{Policy: s.policy})
+		s.due(s.now)
 	case "queue":
 		for _, h := range s.m.Held() {
 			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Reason, stamp(h.Until))
@@ -154,6 +161,58 @@ func (s *story) run(d *datadriven.TestData) {
 		if !s.aside(d, args) {
 			d.Fatalf(s.t, "no such command")
 		}
+	}
+}
+
+// wanted reads the silence of a command.
+func (s *story) wanted(args []string) alertd.Silence {
+	d, err := time.ParseDuration(args[1])
+	s.check(err)
+	want := alertd.Silence{StartsAt: s.now, EndsAt: s.now.Add(d), CreatedBy: "anna", Comment: "maintenance"}
+	for _, v := range s.m.Silences(s.now) {
+		if v.ID == args[0] && v.State != alertd.SilenceExpired {
+			want.ID, want.StartsAt = v.ID, v.StartsAt
+		}
+	}
+	set := &want.Matchers
+	for _, m := range args[2:] {
+		switch k, v, _ := strings.Cut(m, "="); k {
+		case "or":
+			want.Or = append(want.Or, nil)
+			set = &want.Or[len(want.Or)-1]
+		case "until-resolved":
+			want.UntilResolved = true
+		case "cron":
+			want.Recurs = &alertd.Recurrence{Cron: strings.ReplaceAll(v, "_", " "), Zone: "Europe/Berlin"}
+		case "window":
+			s.check(want.Recurs.Duration.UnmarshalText([]byte(v)))
+		default:
+			*set = append(*set, alertd.Matcher{Name: k, Value: v, IsEqual: true})
+		}
+	}
+	return want
+}
+
+// silences lists them.
+func (s *story) silences() {
+	for _, v := range s.m.Silences(s.now) {
+		fmt.Fprintf(&s.out, "%s %s", v.ID, v.State)
+		if !v.Until.IsZero() {
+			fmt.Fprintf(&s.out, " until %s", stamp(v.Until))
+		}
+		for _, h := range v.Hides {
+			fmt.Fprintf(&s.out, ", hides %s of %s", h.Alert, h.Service)
+		}
+		for _, h := range v.Hid {
+			fmt.Fprintf(&s.out, ", hid %s of %s", h.Alert, h.Service)
+		}
+		if v.Idle {
+			fmt.Fprint(&s.out, ", idle")
+		}
+		if v.Broad != "" {
+			fmt.Fprintf(&s.out, ", broad: %s", v.Broad)
+		}
+		fmt.Fprintln(&s.out)
 	}
 }
 
