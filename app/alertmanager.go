@@ -94,9 +94,19 @@ func (a *App) Receivers(context.Context) []string {
 // RoutingYAML is the routing in force as people may see it.
 func (a *App) RoutingYAML(context.Context) string { return a.current.Load().routingYAML }
 
-// Peers are the nodes that work together: this one.
-func (a *App) Peers(context.Context) []amapi.Peer {
-	return []amapi.Peer{{Name: a.node, Address: a.listener.Addr().String()}}
+// Peers are the nodes that work together, this one first.
+func (a *App) Peers(ctx context.Context) []amapi.Peer {
+	peers := []amapi.Peer{{Name: a.node, Address: a.listener.Addr().String()}}
+	all, err := a.nodes.Peers(ctx)
+	if err != nil {
+		a.log.Warn("the other nodes are not known", "error", err)
+	}
+	for _, n := range all {
+		if n.Name != a.node {
+			peers = append(peers, amapi.Peer(n))
+		}
+	}
+	return peers
 }
 
 // newUUID is a random UUID, version 4 (RFC 9562): what tools expect a silence's ID to be.

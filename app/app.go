@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,19 +28,22 @@ import (
 	"alertd/ingest"
 	"alertd/journal"
 	"alertd/natsbus"
+	"alertd/nodes"
 	"alertd/notifier"
 	"alertd/rules"
 )
 
 // Options say where the daemon finds what it needs and where it listens.
 type Options struct {
-	Config     config.Config
-	Rules      fs.FS  // rule files, routing.yaml, health.yaml
-	Data       string // folder of the embedded NATS and of the history; created if need be
-	Listen     string // HTTP, HOST:PORT; port 0 is any free one
-	NATS       string // URL of an existing NATS; "" embeds one
-	NATSListen string // embedded: HOST:PORT for publishers
-	OTLPListen string // metrics over OTLP/HTTP, HOST:PORT; "" takes none
+	Config config.Config
+	Rules  fs.FS  // rule files, routing.yaml, health.yaml
+	Data   string // folder of the embedded NATS and of the history; created if need be
+	Listen string // HTTP, HOST:PORT; port 0 is any free one
+	// RoutePrefix is the path that everything of HTTP is below, "/alertd" for instance. "" is the root.
+	RoutePrefix string
+	NATS        string // URL of an existing NATS; "" embeds one
+	NATSListen  string // embedded: HOST:PORT for publishers
+	OTLPListen  string // metrics over OTLP/HTTP, HOST:PORT; "" takes none
 
 	Node    string    // this node's name in the journal; "" is made of the host's name and the data folder's
 	Console io.Writer // where pages go when no receiver is configured; nil is standard output
@@ -63,6 +67,8 @@ type App struct {
 	metrics     *metrics
 	outbox      *notifier.Outbox
 	poller      *healthpoll.Poller
+	nodes       *nodes.Nodes
+	http        http.Handler // what this node answers itself
 
 	queries  chan func(*leader)
 	commands chan command
@@ -121,7 +127,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	}
 	a.external = o.Config.ExternalURL
 	if a.external == "" {
-		a.external = "http://" + a.listener.Addr().String()
+		a.external = "http://" + a.listener.Addr().String() + strings.TrimRight(o.RoutePrefix, "/")
 	}
 	p, err := a.loadPolicy()
 	if err != nil {
@@ -137,6 +143,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log})
 	a.outbox.SetSenders(p.senders)
 	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log, NATS: a.bus.Conn()})
+	a.http = a.handler()
 	return a, nil
 }
 
@@ -163,8 +170,15 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	if a.deadLetters, err = ingest.EnsureDeadLetters(ctx, a.bus.JetStream()); err != nil {
 		return err
 	}
-	a.journal, err = journal.OpenNATS(ctx, a.bus.JetStream(), a.node, a.log)
-	return err
+	if a.journal, err = journal.OpenNATS(ctx, a.bus.JetStream(), a.node, a.log); err != nil {
+		return err
+	}
+	me := nodes.Node{Name: a.node, Address: a.listener.Addr().String()}
+	if a.nodes, err = nodes.Join(a.bus.Conn(), nodes.Options{Node: me, Version: a.o.Version, Log: a.log}); err != nil {
+		return err
+	}
+	a.onClose("nodes", a.nodes.Leave)
+	return nil
 }
 
 // openHistory opens the projection. One that knows more than the journal belongs to a journal that is gone: it is
@@ -220,7 +234,7 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	server := &http.Server{
-		Handler: a.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
+		Handler: a.front(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
@@ -370,6 +384,11 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 		case <-run.Done():
 		}
 	})
+	answered, err := a.nodes.Lead(run, a.http)
+	if err != nil {
+		return l, err
+	}
+	defer func() { <-answered }()
 	a.leading.Store(true)
 	a.sayReady("leader")
 	a.log.Info("leading", "epoch", l.epoch)

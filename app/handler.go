@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"alertd/amapi"
@@ -10,6 +11,36 @@ import (
 	"alertd/runbooks"
 	"alertd/web"
 )
+
+// front is what the HTTP server serves: below the prefix, if there is one, and by the node that leads, where only that one
+// knows.
+func (a *App) front() http.Handler {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.leading.Load() || aboutNode(r.URL.Path) {
+			a.http.ServeHTTP(w, r)
+		} else {
+			a.nodes.Forward(w, r)
+		}
+	})
+	prefix := strings.TrimRight(a.o.RoutePrefix, "/")
+	if prefix == "" {
+		return h
+	}
+	mux := http.NewServeMux()
+	mux.Handle(prefix+"/", http.StripPrefix(prefix, h))
+	mux.Handle("/{$}", http.RedirectHandler(prefix+"/", http.StatusFound))
+	return mux
+}
+
+// aboutNode reports whether a path is about the node that is asked, or about what every node knows.
+func aboutNode(path string) bool {
+	for _, p := range []string{"/health/", "/-/", "/metrics", "/runbooks/", "/api/v1/history", "/api/v1/notifications", "/api/v1/why", "/api/v1/status", "/api/v2/status"} {
+		if strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
+}
 
 // handler is everything that is served over HTTP.
 func (a *App) handler() http.Handler {

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"alertd/e2e"
 )
 
 // plain is an alertmanager.yml as people have it, under the name that alertd looks for.
@@ -189,5 +192,33 @@ func (w *world) json(path string, to any) {
 	w.t.Helper()
 	if err := json.Unmarshal([]byte(w.get(path)), to); err != nil {
 		w.t.Fatalf("GET %s: %v", path, err)
+	}
+}
+
+// TestBelowAPrefix has everything below /am, as Alertmanager with --web.route-prefix.
+func TestBelowAPrefix(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, plain, func(o *e2e.Options) { o.Args = []string{"--web.route-prefix=/am"} })
+	root := w.daemon.URL
+	for path, want := range map[string]int{"/am/": 200, "/am/-/ready": 200, "/am/api/v2/status": 200, "/am/runbooks/": 200, "/-/ready": 404, "/api/v2/status": 404, "/": 200} {
+		res, err := http.Get(root + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("GET %s: %d, want %d", path, res.StatusCode, want)
+		}
+		if path == "/" && res.Request.URL.Path != "/am/" {
+			t.Errorf("GET / leads to %s, want /am/", res.Request.URL.Path)
+		}
+	}
+	w.daemon.URL += "/am"
+	w.post("Broken", "api", time.Now().Add(time.Hour))
+	if page := w.page("Broken", "api", "firing"); !strings.Contains(page.Body, `"externalURL":"`+root+`/am"`) {
+		t.Errorf("the page does not say where alertd is: %s", page.Body)
+	}
+	if out := w.alertd("alerts"); !strings.Contains(out, "Broken") {
+		t.Errorf("alertd alerts: %s", out)
 	}
 }

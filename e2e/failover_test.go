@@ -1,8 +1,11 @@
 package e2e_test
 
 import (
+	"net/http"
 	"os"
+	"strings"
 	"testing"
+	"time"
 
 	"alertd/e2e"
 )
@@ -32,8 +35,31 @@ func TestFailover(t *testing.T) {
 	w.page("Broken", "api", "resolved")
 	checkToldOnce(t, w.sink, nil)
 
-	// The first one comes back and stands by in its turn.
+	// The first one comes back and stands by in its turn: it knows the other one, answers what that one knows, and hands on what it is told.
 	w.start()
+	w.post("Posted", "db", time.Now().Add(time.Hour))
+	w.page("Posted", "db", "firing")
+	var status struct {
+		Cluster struct{ Peers []struct{ Address string } }
+	}
+	if w.json("/api/v2/status", &status); len(status.Cluster.Peers) != 2 {
+		t.Errorf("peers: %+v", status.Cluster.Peers)
+	}
+	for _, path := range []string{"/api/v2/alerts", "/api/v1/alerts", "/"} {
+		if body := w.get(path); !strings.Contains(body, "Posted") {
+			t.Errorf("the standby's %s does not have the alert: %s", path, body)
+		}
+	}
+	for path, want := range map[string]int{"/health/live": http.StatusOK, "/metrics": http.StatusOK, "/api/v1/nothing": http.StatusNotFound} {
+		res, err := http.Get(w.daemon.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("the standby's %s: %d, want %d", path, res.StatusCode, want)
+		}
+	}
 	if code, err := w.daemon.Stop(); code != 0 || err != nil {
 		t.Errorf("a standby that is told to end: exit code %d, %v", code, err)
 	}

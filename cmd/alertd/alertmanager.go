@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
@@ -16,7 +15,7 @@ type alertmanagerFlags struct {
 	StoragePath string   `name:"storage.path" group:"As Alertmanager" placeholder:"DIR" help:"As --data."`
 	WebListen   []string `name:"web.listen-address" group:"As Alertmanager" sep:"none" placeholder:"HOST:PORT" help:"As --listen."`
 	ExternalURL string   `name:"web.external-url" group:"As Alertmanager" placeholder:"URL" help:"Where people reach alertd, for links; before external_url of --config."`
-	RoutePrefix string   `name:"web.route-prefix" group:"As Alertmanager" placeholder:"PATH" help:"Only / is possible."`
+	RoutePrefix string   `name:"web.route-prefix" group:"As Alertmanager" placeholder:"PATH" help:"Answer below this path. Default: the path of --web.external-url."`
 	LogLevel    string   `name:"log.level" group:"As Alertmanager" enum:"debug,info,warn,error" default:"info" help:"${enum}."`
 	LogFormat   string   `name:"log.format" group:"As Alertmanager" enum:"logfmt,json" default:"logfmt" help:"${enum}."`
 	Cluster     cluster  `embed:"" prefix:"cluster."`
@@ -62,9 +61,6 @@ func (f alertmanagerFlags) apply(c *serveCmd) error {
 	if f.StoragePath != "" {
 		c.Data = f.StoragePath
 	}
-	if strings.Trim(f.RoutePrefix, "/") != "" {
-		return &usageError{msg: fmt.Sprintf("alertd answers below / and not below %s", f.RoutePrefix), hint: "leave --web.route-prefix out, and let the proxy in front take the prefix off"}
-	}
 	if f.ExternalURL != "" {
 		if u, err := url.Parse(f.ExternalURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			return &usageError{msg: "--web.external-url is not a URL that people could open", hint: "--web.external-url https://alerts.example.com"}
@@ -85,9 +81,20 @@ func (f alertmanagerFlags) explain(log *slog.Logger) {
 	if f.Cluster.set() {
 		log.Warn("--cluster.* has no effect: several alertd on one NATS (--nats URL) elect a leader, and need no peers")
 	}
-	if u, err := url.Parse(f.ExternalURL); err == nil && strings.Trim(u.Path, "/") != "" && f.RoutePrefix == "" {
-		log.Warn("alertd answers below /: the proxy in front has to take off the path of --web.external-url", "path", u.Path)
+}
+
+// prefix is the path that alertd answers below; "" is the root.
+func (f alertmanagerFlags) prefix() string {
+	path := f.RoutePrefix
+	if path == "" {
+		if u, err := url.Parse(f.ExternalURL); err == nil {
+			path = u.Path
+		}
 	}
+	if path = strings.Trim(path, "/"); path == "" {
+		return ""
+	}
+	return "/" + path
 }
 
 // logger writes as --log.level and --log.format say.

@@ -38,7 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	log := c.logger(std.err)
 	c.explain(log)
 	o := app.Options{
-		Rules: folder(c.Rules, c.ConfigFile), Data: c.Data, Listen: c.Listen, NATS: c.NATS, NATSListen: c.NATSListen, OTLPListen: c.OTLPListen,
+		Rules: folder(c.Rules, c.ConfigFile), Data: c.Data, Listen: c.Listen, RoutePrefix: c.prefix(), NATS: c.NATS, NATSListen: c.NATSListen, OTLPListen: c.OTLPListen,
 		Console: std.out, Version: versionText(), Log: log,
 	}
 	var err error
