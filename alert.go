@@ -65,6 +65,9 @@ func (s State) Active() bool {
 	return s == Firing || s == Recovering || s == NoData || s == Failing
 }
 
+// RulePosted is the rule of alerts that somebody else has judged and posted.
+const RulePosted = "alertd:posted"
+
 // Alert is one instance of a rule: the rule and one label set.
 type Alert struct {
 	Fingerprint Fingerprint `json:"fingerprint"`

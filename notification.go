@@ -85,6 +85,7 @@ type Notification struct {
 	Integration string     `json:"integration"` // which of the receiver's destinations: "slack/0", "webhook/1"
 	Group       GroupKey   `json:"group"`       // for a digest, one that no route yields
 	GroupLabels Labels     `json:"group_labels"`
+	RouteLabels Labels     `json:"route_labels,omitzero"` // as the route has them: templates
 	Reason      Reason     `json:"reason"`
 	Digest      bool       `json:"digest,omitempty"`
 	Seq         uint64     `json:"seq"` // counts the group's notifications, from 1
@@ -167,7 +168,8 @@ const (
 	FailureServer      FailureClass = "server"
 	FailureNetwork     FailureClass = "network" // nothing was sent
 	FailureTimeout     FailureClass = "timeout"
-	FailureConfig      FailureClass = "config" // no such receiver here
+	FailureConfig      FailureClass = "config"   // no such receiver here
+	FailureTemplate    FailureClass = "template" // a template of the receiver's failed
 )
 
 // Attempt is the answer to one try to deliver one notification.
@@ -188,9 +190,10 @@ func (a Attempt) LogValue() slog.Value {
 		slog.String("outcome", string(a.Outcome)), slog.String("class", string(a.Class)), slog.String("detail", a.Detail))
 }
 
-// DeliveryError is what a sender returns when a notification did not arrive, or may not have.
+// DeliveryError is what a sender returns when a notification did not arrive, or may not have; or, with the outcome
+// Delivered, when it arrived in another form than it was to have.
 type DeliveryError struct {
-	Outcome    Outcome // Retry, Unknown or Failed
+	Outcome    Outcome
 	Class      FailureClass
 	RetryAfter time.Duration // what the provider asked for; 0: not said
 	Err        error         // never contains a secret

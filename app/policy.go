@@ -59,7 +59,7 @@ func (a *App) loadPolicy() (*policy, error) {
 	}
 	p.engine = loaded.Engine()
 	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }
-	return p, a.addSenders(p, loaded.Routing.Receivers)
+	return p, a.addSenders(p, loaded.Routing)
 }
 
 // enrich attaches what makes a page actionable: the runbook that the rule names, else the one that alertd has for
@@ -75,18 +75,20 @@ func enrich(al *alertd.Alert, books *runbooks.Index, link *tracectx.Link, extern
 }
 
 // addSenders builds a sender for every destination of every receiver.
-func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
+func (a *App) addSenders(p *policy, routing *config.Routing) error {
 	p.senders = map[string]notifier.Sender{}
 	con := console.New(a.o.Console, console.IsTerminal(a.o.Console))
 	p.senders[engine.Fallback+"/console/0"] = con
-	for _, r := range receivers {
+	for _, r := range routing.Receivers {
 		add := func(kind string, i int, s notifier.Sender) {
 			p.senders[r.Name+"/"+config.Integration(kind, i)] = s
 		}
 		for i, c := range r.Slack {
 			s, err := slack.New(slack.Config{
 				APIURL: c.APIURL.Reveal(), Token: c.BotToken.Reveal(), Channel: c.Channel,
-				HTTPClient: client(c.HTTP), ExternalURL: a.external,
+				Username: c.Username, IconEmoji: c.IconEmoji, IconURL: c.IconURL, LinkNames: c.LinkNames,
+				Templates: routing.Templates, Texts: c.Texts, ExternalURL: a.external,
+				HTTPClient: withTimeout(client(c.HTTP), c.Timeout),
 			})
 			if err != nil {
 				return fmt.Errorf("receiver %q, slack_configs[%d]: %w", r.Name, i, err)
@@ -108,12 +110,9 @@ func (a *App) addSenders(p *policy, receivers []config.Receiver) error {
 }
 
 func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
-	httpClient := client(c.HTTP)
-	if c.Timeout > 0 {
-		httpClient = withTimeout(httpClient, c.Timeout)
-	}
 	wc := webhook.Config{
-		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external, HTTPClient: httpClient,
+		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external,
+		HTTPClient: withTimeout(client(c.HTTP), c.Timeout),
 	}
 	if c.Secret != "" {
 		wc.Secrets = []string{c.Secret.Reveal()}
@@ -150,7 +149,11 @@ func (t authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(r)
 }
 
+// withTimeout bounds every exchange; 0 leaves that to whoever asks.
 func withTimeout(c *http.Client, d time.Duration) *http.Client {
+	if d == 0 {
+		return c
+	}
 	limited := *c
 	limited.Timeout = d
 	return &limited

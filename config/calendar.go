@@ -88,11 +88,7 @@ func (p *routingParser) readICS(n *yaml.Node) []calendar.Day {
 		return nil
 	}
 	n = target(n)
-	read := p.beside
-	if filepath.IsAbs(name) {
-		read = p.readFile
-	}
-	data, err := read(name)
+	data, err := p.beside.read(name)
 	switch {
 	case err != nil:
 		p.fail(n, "ics: cannot read %s: %v", quote(n.Value), rootCause(err))

@@ -15,6 +15,8 @@ import (
 var shownKeys = map[string]bool{
 	"name": true, "resolve_timeout": true, "send_resolved": true, "timeout": true, "max_alerts": true,
 	"channel": true, "username": true, "color": true, "title": true, "text": true, "pretext": true, "fallback": true,
+	"footer": true, "message_text": true, "value": true, "short": true, "short_fields": true, "icon_emoji": true, "style": true,
+	"type": true, "link_names": true, "mrkdwn_in": true, "update_message": true, "callback_id": true,
 	"smtp_from": true, "smtp_smarthost": true, "smtp_hello": true,
 }
 

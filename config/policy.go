@@ -84,14 +84,9 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 			ruleFiles = append(ruleFiles, f)
 		}
 	}
-	beside := func(name string) ([]byte, error) {
-		if elsewhere.file != "" {
-			return readFile(filepath.Join(filepath.Dir(main.Name), name))
-		}
-		if name = path.Clean(name); !fs.ValidPath(name) {
-			return nil, errors.New("it must be in this folder, or an absolute path")
-		}
-		return fs.ReadFile(fsys, name)
+	var beside siblings = inFolder{fsys, readFile}
+	if elsewhere.file != "" {
+		beside = onDisk{filepath.Dir(main.Name), readFile}
 	}
 	p.Routing, p.Warnings, err = parseRouting(routing, env, readFile, beside)
 	problems = append(problems, err)

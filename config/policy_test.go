@@ -37,7 +37,7 @@ const (
 
 func TestLoad(t *testing.T) {
 	files := map[string]string{
-		"routing.yaml": "route: {receiver: a}\ntemplates: []\nreceivers: [{name: a, console_configs: [{}]}]\n", "health.yml": target,
+		"routing.yaml": "route: {receiver: a}\ntracing: {}\nreceivers: [{name: a, console_configs: [{}]}]\n", "health.yml": target,
 		"one.yaml": oneRule, "two.rules": strings.ReplaceAll(oneRule, "Down", "Gone"), "notes.txt": "]", ".hidden.yaml": "]", "tests/x.yaml": "]",
 	}
 	p, err := config.Load(folder(files), env, readFile)

@@ -18,17 +18,6 @@ type Receiver struct {
 	Console bool // writes to the daemon's own output
 }
 
-// Slack is one Slack channel, spoken to by a bot or through an incoming webhook.
-type Slack struct {
-	// APIURL is the base of the Web API, with a slash at the end, where there is a BotToken; else the URL of an
-	// incoming webhook.
-	APIURL       Secret
-	BotToken     Secret
-	HTTP         *HTTP  // nil: nothing special
-	Channel      string // "" only for an incoming webhook, which has one of its own
-	SendResolved bool   // default true, unlike Alertmanager: what was announced is closed
-}
-
 // Webhook is one URL that notifications are posted to.
 type Webhook struct {
 	URL          Secret
@@ -38,8 +27,6 @@ type Webhook struct {
 	MaxAlerts    int           // in one body; 0: all
 	SendResolved bool          // default true
 }
-
-const slackAPI = "https://slack.com/api/"
 
 // globals are the defaults that receivers fall back to.
 type globals struct {
@@ -58,11 +45,6 @@ var (
 		"victorops_api_url", "victorops_api_key", "victorops_api_key_file", "telegram_api_url", "telegram_bot_token",
 		"telegram_bot_token_file", "webex_api_url", "rocketchat_api_url", "rocketchat_token", "rocketchat_token_file",
 		"rocketchat_token_id", "rocketchat_token_id_file", "mattermost_webhook_url", "mattermost_webhook_url_file",
-	}
-	unusedSlack = []string{
-		"username", "color", "title", "title_link", "pretext", "text", "message_text", "fields", "short_fields",
-		"footer", "fallback", "callback_id", "icon_emoji", "icon_url", "image_url", "thumb_url", "link_names", "mrkdwn_in",
-		"actions", "update_message", "timeout",
 	}
 	unusedWebhook   = []string{"payload"}
 	foreignReceiver = []string{
@@ -136,11 +118,13 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 			}
 		},
 	}
+	name := p.peek(n, "name")
 	for _, kind := range foreignReceiver {
 		known[kind] = func(n *yaml.Node) {
 			if n := target(n); !absent(n) && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
-				p.fail(n, "alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs; "+
-					"a webhook gets what Alertmanager would send, so a relay that takes Alertmanager's webhooks can pass it on", kind)
+				p.fail(n, "receiver %s: alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs; "+
+					"a webhook gets what Alertmanager would send, so a relay that takes Alertmanager's webhooks can pass it on",
+					quote(name), kind)
 			}
 		}
 	}
@@ -148,76 +132,15 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 	return r, at, ok
 }
 
-func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
-	s := Slack{SendResolved: true, HTTP: p.global.http}
-	var appURL Secret
-	channel := target(n)
-	before := len(p.problems)
-	p.object(n, what, p.withUnused(fields{
-		"api_url":        p.secretTo(&s.APIURL, "api_url"),
-		"api_url_file":   p.secretFileTo(&s.APIURL, "api_url_file"),
-		"bot_token":      p.secretTo(&s.BotToken, "bot_token"),
-		"bot_token_file": p.secretFileTo(&s.BotToken, "bot_token_file"),
-		"app_token":      p.secretTo(&s.BotToken, "app_token"),
-		"app_token_file": p.secretFileTo(&s.BotToken, "app_token_file"),
-		"app_url":        p.secretTo(&appURL, "app_url"),
-		"channel": func(n *yaml.Node) {
-			channel = target(n)
-			p.textTo(&s.Channel, "channel")(n)
-		},
-		"send_resolved": p.boolTo(&s.SendResolved, "send_resolved"),
-		"http_config":   func(n *yaml.Node) { s.HTTP = p.readHTTP(n) },
-	}, unusedSlack))
-	p.oneOf(n, what, "bot_token", "bot_token_file", "app_token", "app_token_file")
-	p.oneOf(n, what, "api_url", "api_url_file")
-	if len(p.problems) > before {
-		return s
-	}
-
-	if s.BotToken == "" && s.APIURL == "" {
-		s.BotToken = p.global.slackToken
-	}
-	if s.HTTP != nil && s.HTTP.Authorization != "" && !p.takeToken(n, &s, what) {
-		return s
-	}
-	if s.BotToken == "" {
-		s.APIURL = firstOf(s.APIURL, p.global.slackURL)
-		if s.APIURL == "" {
-			p.fail(n, "%s has no way to Slack; add bot_token_file with channel, or api_url_file with the URL of an incoming webhook", what)
-			return s
-		}
-	} else {
-		s.APIURL = firstOf(s.APIURL, appURL, p.global.slackAPI, slackAPI)
-		if strings.Contains(s.APIURL.Reveal(), "hooks.slack.com/") {
-			p.fail(n, "%s has a bot token, but its api_url is an incoming webhook; keep one of the two", what)
-		}
-		// Alertmanager names the method where Slack's own libraries want the base.
-		base := strings.TrimSuffix(s.APIURL.Reveal(), "chat.postMessage")
-		s.APIURL = Secret(strings.TrimRight(base, "/") + "/")
-		if s.Channel == "" {
-			p.fail(n, "%s has a bot token, but no channel; add channel: '#alerts'", what)
+// peek is the text of a key before its mapping is read, or "".
+func (p *routingParser) peek(n *yaml.Node, key string) string {
+	n = target(n)
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return target(n.Content[i+1]).Value
 		}
 	}
-	if err := httpURL(s.APIURL.Reveal()); err != nil {
-		p.fail(n, "%s: api_url: %v", what, err)
-	}
-	if strings.Contains(s.Channel, "{{") {
-		p.fail(channel, "channel %s is a template, which alertd does not expand; use a route and a receiver for each channel", quote(channel.Value))
-	}
-	return s
-}
-
-// takeToken takes the bot token from http_config, which is where Alertmanager had it before it knew app_token.
-func (p *routingParser) takeToken(n *yaml.Node, s *Slack, what string) bool {
-	token, bearer := strings.CutPrefix(s.HTTP.Authorization.Reveal(), "Bearer ")
-	hook := strings.Contains(firstOf(s.APIURL, p.global.slackURL).Reveal(), "hooks.slack.com/")
-	if !bearer || s.BotToken != "" || hook {
-		p.fail(n, "%s: http_config has credentials that Slack does not take here; keep a bot_token, or the URL of an incoming webhook, alone", what)
-		return false
-	}
-	s.BotToken, s.HTTP = Secret(token), &HTTP{TLS: s.HTTP.TLS}
-	s.APIURL = firstOf(s.APIURL, p.global.slackURL)
-	return true
+	return ""
 }
 
 func (p *routingParser) readWebhook(n *yaml.Node, what string) Webhook {

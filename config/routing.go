@@ -20,6 +20,7 @@ import (
 	"alertd/calendar"
 	"alertd/router"
 	"alertd/rules"
+	"alertd/templates"
 )
 
 // Routing is what a routing file says: who is told, when, and together with what.
@@ -29,6 +30,7 @@ type Routing struct {
 	Intervals   router.Intervals
 	Calendars   map[string]*calendar.Calendar
 	Receivers   []Receiver // in the order of the file; names are unique
+	Templates   *templates.Set
 
 	// ResolveTimeout is how long an alert that is posted without an end counts as firing. Default 5 minutes.
 	ResolveTimeout time.Duration
@@ -59,13 +61,11 @@ const (
 // The name is for positions. env looks up what ${NAME} stands for, and readFile reads the files that *_file keys
 // name, as they are written there. The error joins an [*Error] for each mistake.
 func ParseRouting(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Routing, []Warning, error) {
-	beside := func(file string) ([]byte, error) { return readFile(filepath.Join(filepath.Dir(name), file)) }
-	return parseRouting([]rules.File{{Name: name, Data: data}}, env, readFile, beside)
+	return parseRouting([]rules.File{{Name: name, Data: data}}, env, readFile, onDisk{filepath.Dir(name), readFile})
 }
 
-// parseRouting reads a routing file and the teams' files that add to it. beside reads a file by its name relative
-// to them.
-func parseRouting(files []rules.File, env func(string) (string, bool), readFile, beside func(string) ([]byte, error)) (*Routing, []Warning, error) {
+// parseRouting reads a routing file and the teams' files that add to it. beside is what is in their folder.
+func parseRouting(files []rules.File, env func(string) (string, bool), readFile func(string) ([]byte, error), beside siblings) (*Routing, []Warning, error) {
 	p := &routingParser{
 		reader: reader{env: env, readFile: readFile}, beside: beside,
 		calendars: map[string]Pos{}, intervals: map[string]Pos{}, receivers: map[string]Pos{},
@@ -95,13 +95,14 @@ func parseRouting(files []rules.File, env func(string) (string, bool), readFile,
 type routingParser struct {
 	reader
 	out       Routing
-	beside    func(string) ([]byte, error)
+	beside    siblings
 	parts     []part
 	global    globals
 	calendars map[string]Pos // where names are defined; also those with mistakes, so that using them is not a second one
 	intervals map[string]Pos
 	receivers map[string]Pos
 	routes    map[*router.Route]Pos
+	tried     map[string]tried // texts that were tried, by what they say
 	depth     int
 }
 
@@ -113,7 +114,7 @@ type part struct {
 
 // What the routing file knows, and what a team's file may add to it.
 var (
-	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "receivers", "route", "inhibit_rules"}
+	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "templates", "receivers", "route", "inhibit_rules"}
 	teamSections    = []string{"calendars", "time_intervals", "receivers", "routes", "inhibit_rules"}
 )
 
@@ -122,7 +123,7 @@ func (p *routingParser) sections(doc *yaml.Node, main bool) part {
 	found := part{p.name, make(map[string]*yaml.Node)}
 	what, keys, known := "the routing file", routingSections, fields{}
 	if main {
-		for _, key := range []string{"templates", "tracing", "event_recorder"} {
+		for _, key := range []string{"tracing", "event_recorder"} {
 			known[key] = p.unused(key)
 		}
 	} else {
@@ -147,6 +148,7 @@ func (p *routingParser) all() {
 	p.each("calendars", p.readCalendars)
 	p.each("time_intervals", func(n *yaml.Node) { p.readIntervals(n, "time_intervals") })
 	p.each("mute_time_intervals", func(n *yaml.Node) { p.readIntervals(n, "mute_time_intervals") })
+	p.readTemplates(p.parts[0].section("templates"))
 	p.each("receivers", p.readReceivers)
 	p.name = p.parts[0].name
 	p.readRoot(p.parts[0].section("route"))

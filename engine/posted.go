@@ -6,8 +6,9 @@ import (
 	"alertd"
 )
 
-// postedRule stands for whoever judged an alert that was posted, as Prometheus posts to an Alertmanager.
-const postedRule = internalPrefix + "posted"
+// postedRule stands for whoever judged an alert that was posted, as Prometheus posts to an Alertmanager. It begins as
+// all that are not in the rule files do, with internalPrefix.
+const postedRule = alertd.RulePosted
 
 // postedGrace is how long posted alerts stand after a start, whatever end they had: while the process was away nobody
 // could post them again. It is Alertmanager's default resolve_timeout.

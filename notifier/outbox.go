@@ -265,11 +265,13 @@ func (o *Outbox) attempt(s Sender, j Job) (a alertd.Attempt) {
 		// Not there, or nobody will ever tell: better twice than never.
 	}
 	ref, err := s.Send(ctx, j.Notification)
+	a.Outcome = alertd.Delivered
 	if err != nil {
 		fail(&a, err)
-		return a
 	}
-	a.Outcome, a.Ref = alertd.Delivered, ref
+	if a.Outcome == alertd.Delivered {
+		a.Ref = ref
+	}
 	return a
 }
 
@@ -301,10 +303,12 @@ func panicText(v any) string {
 
 func (o *Outbox) logAttempt(j Job, a alertd.Attempt) {
 	level, msg := slog.LevelWarn, "notification not delivered"
-	switch a.Outcome {
-	case alertd.Delivered:
+	switch {
+	case a.Outcome == alertd.Delivered && a.Class != "":
+		msg = "notification delivered in another form"
+	case a.Outcome == alertd.Delivered:
 		level, msg = slog.LevelInfo, "notification delivered"
-	case alertd.Failed:
+	case a.Outcome == alertd.Failed:
 		level = slog.LevelError
 	}
 	o.log.Log(context.Background(), level, msg, "notification", j.Notification, "attempt", a, "latency", a.Latency)

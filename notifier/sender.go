@@ -16,7 +16,8 @@ import (
 // Sender delivers one notification to one destination. On success it returns the provider's reference of the
 // group's first message ("" where there is none); it differs from the notification's own Ref where that
 // message could no longer be changed and a new one took its place. Errors are *alertd.DeliveryError and hold no
-// secret. Senders are safe for concurrent use, and they obey ctx.
+// secret; one whose outcome is Delivered comes with the reference and says in which way the message is not what it
+// was to be. Senders are safe for concurrent use, and they obey ctx.
 type Sender interface {
 	Send(ctx context.Context, n alertd.Notification) (ref string, err error)
 }

@@ -18,11 +18,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"alertd"
 	"alertd/notifier"
+	"alertd/templates"
 
 	"github.com/slack-go/slack"
 )
@@ -35,8 +36,16 @@ type Config struct {
 	Token       string // of a bot: "xoxb-…", with the scopes chat:write and channels:history
 	Channel     string // id or name; the id is better, since only with it a first message can be looked for
 	ExternalURL string // alertd's own page; "" where it has none
-	HTTPClient  *http.Client
-	Now         func() time.Time // default time.Now
+
+	Username, IconEmoji, IconURL string // "" is the app's own
+	LinkNames                    bool   // names of people and channels in texts become links
+
+	// Templates expand the Channel, who it comes from, and the Texts. Without (nil) all of them are what they say.
+	Templates *templates.Set
+	Texts     *templates.Slack // nil: alertd's own message
+
+	HTTPClient *http.Client
+	Now        func() time.Time // default time.Now
 }
 
 // Sender posts to one channel. It is safe for concurrent use.
@@ -45,7 +54,7 @@ type Sender struct {
 	client *http.Client
 	api    *slack.Client // nil: incoming webhook
 	hide   []string      // what no error may show
-	seen   atomic.Value  // string: the channel's id, once an answer named it
+	seen   sync.Map      // of channels' names, to their ids, once an answer named them
 }
 
 const (
@@ -91,44 +100,51 @@ func New(c Config) (*Sender, error) {
 // is "CHANNEL:TS" of the group's message. It changes where the message can no longer be edited: then the group begins
 // a new one.
 func (s *Sender) Send(ctx context.Context, n alertd.Notification) (string, error) {
-	late := s.cfg.Now().Sub(n.PlannedAt)
-	whole := renderGroup(&n, s.cfg.ExternalURL, late)
+	c, err := s.compose(&n)
+	if err != nil {
+		return "", s.result(c.channel, err)
+	}
+	ref, err := s.deliver(ctx, &n, c)
+	if err != nil {
+		return "", s.result(c.channel, err)
+	}
+	return ref, s.result(c.channel, c.remark)
+}
+
+func (s *Sender) deliver(ctx context.Context, n *alertd.Notification, c composed) (ref string, err error) {
 	if s.api == nil {
-		return "", s.result(s.postHook(ctx, whole))
+		return "", s.postHook(ctx, c)
 	}
 	channel, ts, known := parseRef(n.Ref)
 	if !known || n.Digest {
-		ref, err := s.postRoot(ctx, &n, whole)
-		return ref, s.result(err)
+		return s.postRoot(ctx, n, c)
 	}
-	err := s.call(ctx, whole, func(m message) error {
+	err = s.call(c.whole, func(m message) error {
 		_, _, _, err := s.api.UpdateMessageContext(ctx, channel, ts, m.options(eventEdited, n.ID)...)
 		return err
 	})
 	if err == nil {
-		err = s.call(ctx, renderReply(&n), func(m message) error {
-			_, _, err := s.api.PostMessageContext(ctx, channel, append(m.options(eventPosted, n.ID), slack.MsgOptionTS(ts), broadcast(&n))...)
+		err = s.call(c.reply, func(m message) error {
+			options := append(m.options(eventPosted, n.ID), slack.MsgOptionTS(ts), broadcast(n))
+			_, _, err := s.api.PostMessageContext(ctx, channel, append(options, c.from.options()...)...)
 			return err
 		})
 	} else if de := errorOf(err); de.Outcome == alertd.Unknown {
 		de.Outcome = alertd.Retry // to edit twice does no harm
-		return "", s.result(de)
+		return "", de
 	}
 	if gone(err) {
-		ref, err := s.postRoot(ctx, &n, whole)
-		return ref, s.result(err)
+		return s.postRoot(ctx, n, c)
 	}
-	if err != nil {
-		return "", s.result(err)
-	}
-	return n.Ref, nil
+	return n.Ref, err
 }
 
-func (s *Sender) postRoot(ctx context.Context, n *alertd.Notification, m message) (ref string, err error) {
-	err = s.call(ctx, m, func(m message) error {
-		channel, ts, err := s.api.PostMessageContext(ctx, s.cfg.Channel, m.options(eventPosted, n.ID)...)
+func (s *Sender) postRoot(ctx context.Context, n *alertd.Notification, c composed) (ref string, err error) {
+	err = s.call(c.whole, func(m message) error {
+		options := append(m.options(eventPosted, n.ID), c.from.options()...)
+		channel, ts, err := s.api.PostMessageContext(ctx, c.channel, options...)
 		if err == nil {
-			s.seen.Store(channel)
+			s.seen.Store(c.channel, channel)
 			ref = channel + ":" + ts
 		}
 		return err
@@ -137,7 +153,7 @@ func (s *Sender) postRoot(ctx context.Context, n *alertd.Notification, m message
 }
 
 // call makes a call, and where Slack refuses the message for its form, once more with the same in plain words.
-func (s *Sender) call(_ context.Context, m message, do func(message) error) error {
+func (s *Sender) call(m message, do func(message) error) error {
 	err := do(m)
 	if err != nil && codeClass(codeOf(err)) == alertd.FailurePayload {
 		return do(m.asPlain())
@@ -168,33 +184,37 @@ func (s *Sender) Find(ctx context.Context, n alertd.Notification) (ref string, f
 			return n.Ref, true, nil
 		}
 		if err != nil && !gone(err) {
-			return "", false, s.result(err)
+			return "", false, s.result(channel, err)
 		}
 	}
-	channel, err := s.channelID()
+	c, err := s.compose(&n)
+	if err != nil {
+		return "", false, s.result(c.channel, err)
+	}
+	channel, err := s.channelID(c.channel)
 	if err != nil {
 		return "", false, err
 	}
 	ts, err := s.findRoot(ctx, channel, oldest, n.ID)
 	if err != nil || ts == "" {
-		return "", false, s.result(err)
+		return "", false, s.result(c.channel, err)
 	}
 	return channel + ":" + ts, true, nil
 }
 
 var isID = regexp.MustCompile(`^[CGD][A-Z0-9]+$`)
 
-// channelID is the id of the configured channel, as far as it is known.
-func (s *Sender) channelID() (string, error) {
-	if isID.MatchString(s.cfg.Channel) {
-		return s.cfg.Channel, nil
+// channelID is the id of a channel, as far as it is known.
+func (s *Sender) channelID(channel string) (string, error) {
+	if isID.MatchString(channel) {
+		return channel, nil
 	}
-	if id, ok := s.seen.Load().(string); ok {
-		return id, nil
+	if id, ok := s.seen.Load(channel); ok {
+		return id.(string), nil
 	}
 	return "", &alertd.DeliveryError{
 		Outcome: alertd.Failed, Class: alertd.FailureConfig,
-		Err: fmt.Errorf("slack: cannot look for a message in %s by the channel's name: configure its id", s.cfg.Channel),
+		Err: fmt.Errorf("slack: cannot look for a message in %s by the channel's name: configure its id", channel),
 	}
 }
 
@@ -248,18 +268,26 @@ func parseRef(ref string) (channel, ts string, ok bool) {
 	return channel, ts, ok && channel != "" && ts != ""
 }
 
-// hookBody is what an incoming webhook takes.
+// hookBody is what an incoming webhook takes. Those that belong to an app ignore the channel and who it comes from.
 type hookBody struct {
 	Text        string             `json:"text"`
 	Blocks      []slack.Block      `json:"blocks,omitempty"`
 	Attachments []slack.Attachment `json:"attachments,omitempty"`
 	UnfurlLinks bool               `json:"unfurl_links"`
 	UnfurlMedia bool               `json:"unfurl_media"`
+	Channel     string             `json:"channel,omitempty"`
+	Username    string             `json:"username,omitempty"`
+	IconEmoji   string             `json:"icon_emoji,omitempty"`
+	IconURL     string             `json:"icon_url,omitempty"`
+	LinkNames   bool               `json:"link_names,omitempty"`
 }
 
-func (s *Sender) postHook(ctx context.Context, m message) error {
-	return s.call(ctx, m, func(m message) error {
-		body, err := json.Marshal(hookBody{Text: m.text, Blocks: m.blocks, Attachments: m.attachments})
+func (s *Sender) postHook(ctx context.Context, c composed) error {
+	return s.call(c.whole, func(m message) error {
+		body, err := json.Marshal(hookBody{
+			Text: m.text, Blocks: m.blocks, Attachments: m.attachments, Channel: c.channel,
+			Username: c.from.username, IconEmoji: c.from.iconEmoji, IconURL: c.from.iconURL, LinkNames: c.from.linkNames,
+		})
 		if err != nil { // cannot be: blocks hold texts only
 			return &alertd.DeliveryError{Outcome: alertd.Failed, Class: alertd.FailurePayload, Err: err}
 		}
@@ -284,14 +312,14 @@ func firstWord(s string) string {
 }
 
 // result makes a *alertd.DeliveryError of any error, and nil of nil.
-func (s *Sender) result(err error) error {
+func (s *Sender) result(channel string, err error) error {
 	if err == nil {
 		return nil
 	}
 	de := errorOf(err)
 	where := "slack"
 	if s.api != nil {
-		where += " " + s.cfg.Channel
+		where += " " + channel
 	}
 	de.Err = notifier.Redact(fmt.Errorf("%s: %w", where, de.Err), s.hide...)
 	return de

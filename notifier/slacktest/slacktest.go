@@ -59,6 +59,8 @@ type Message struct {
 	Blocks      []json.RawMessage // what is shown instead
 	Attachments []json.RawMessage
 	Metadata    json.RawMessage
+	Username    string // who it seems to come from; "": the app
+	Icon        string // its emoji or URL; "": the app's
 	Edits       int
 	Broadcast   bool // a reply that is shown in the channel, too
 	Replies     []Message
@@ -344,12 +346,13 @@ func (s *Server) post(form url.Values) answer {
 	if err := m.set(form); err != "" {
 		return refuse(err)
 	}
-	if m.Text == "" && len(m.Blocks) == 0 && len(m.Attachments) == 0 {
+	if m.Plain() == "" {
 		return refuse("no_text")
 	}
 	if rs := []rune(m.Text); len(rs) > 40_000 {
 		m.Text = string(rs[:40_000])
 	}
+	m.Username, m.Icon = form.Get("username"), cmp.Or(form.Get("icon_emoji"), form.Get("icon_url"))
 	if root := form.Get("thread_ts"); root != "" {
 		if p := c.message(root); p != nil { // a reply to a deleted message is posted without a thread
 			m.thread = cmp.Or(p.thread, p.TS)
@@ -610,28 +613,67 @@ func units(s string) int { return len(utf16.Encode([]rune(s))) }
 
 // Plain is what a person reads in a message: its blocks and attachments, else its text, without formatting.
 func (m Message) Plain() string {
-	var lines []string
-	blocks := slices.Clone(m.Blocks)
-	for _, a := range m.Attachments {
-		var inner struct{ Blocks []json.RawMessage }
-		_ = json.Unmarshal(a, &inner) // it was checked when it came
-		blocks = append(blocks, inner.Blocks...)
+	lines := blockLines(m.Blocks)
+	if len(m.Blocks) == 0 && len(m.Attachments) > 0 && m.Text != "" && !hasBlocks(m.Attachments) {
+		lines = append(lines, m.Text) // above an attachment of the older kind it is shown
 	}
+	for _, raw := range m.Attachments {
+		lines = append(lines, readAttachment(raw).lines()...)
+	}
+	if len(lines) == 0 {
+		lines = append(lines, m.Text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func blockLines(blocks []json.RawMessage) (lines []string) {
 	for _, raw := range blocks {
 		var b struct {
 			Text     text
 			Fields   []text
 			Elements []text
 		}
-		_ = json.Unmarshal(raw, &b)
+		_ = json.Unmarshal(raw, &b) // it was checked when it came
 		for _, t := range append(append([]text{b.Text}, b.Fields...), b.Elements...) {
 			if t.Text != "" {
 				lines = append(lines, t.Text)
 			}
 		}
 	}
-	if len(lines) == 0 {
-		lines = append(lines, m.Text)
+	return lines
+}
+
+// attachment is one of either kind: with blocks, or with texts of its own.
+type attachment struct {
+	Blocks                       []json.RawMessage
+	Pretext, Title, Text, Footer string
+	TitleLink                    string `json:"title_link"`
+	Fields                       []struct{ Title, Value string }
+	Actions                      []struct{ Text, URL string }
+}
+
+func readAttachment(raw json.RawMessage) (a attachment) {
+	_ = json.Unmarshal(raw, &a) // it was checked when it came
+	return a
+}
+
+func hasBlocks(all []json.RawMessage) bool {
+	return slices.ContainsFunc(all, func(raw json.RawMessage) bool { return len(readAttachment(raw).Blocks) > 0 })
+}
+
+// lines are in the order in which Slack shows them.
+func (a attachment) lines() []string {
+	lines := []string{a.Pretext, a.Title}
+	if a.Title != "" && a.TitleLink != "" {
+		lines[1] = "<" + a.TitleLink + "|" + a.Title + ">"
 	}
-	return strings.Join(lines, "\n")
+	lines = append(lines, a.Text)
+	for _, f := range a.Fields {
+		lines = append(lines, f.Title+": "+f.Value)
+	}
+	for _, b := range a.Actions {
+		lines = append(lines, "["+b.Text+"] "+b.URL)
+	}
+	lines = append(append(lines, a.Footer), blockLines(a.Blocks)...)
+	return slices.DeleteFunc(lines, func(s string) bool { return s == "" })
 }
