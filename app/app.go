@@ -454,13 +454,22 @@ func (a *App) project(ctx context.Context) error {
 	}
 }
 
-// jobs runs what recurs by the calendar: the history forgets what is older than its retention, at night.
+// jobs runs what recurs by the calendar: at night, the history forgets what is older than its retention, and the journal what it
+// need not be rebuilt from any more.
 func (a *App) jobs(ctx context.Context) error {
 	c := cron.New(cron.WithLocation(time.UTC))
 	if keep := a.o.Config.History.Retention; keep > 0 {
 		_, err := c.AddFunc("17 3 * * *", func() {
 			if err := a.history.Prune(ctx, clock().Add(-keep)); err != nil {
 				a.log.Error("history is not pruned", "error", err)
+			}
+			if !a.leading.Load() {
+				return
+			}
+			if seq, err := a.journal.Trim(ctx, clock().Add(-keep)); err != nil {
+				a.log.Error("journal is not trimmed, it goes on growing", "error", err)
+			} else if seq > 0 {
+				a.log.Info("journal trimmed", "up_to", seq)
 			}
 		})
 		if err != nil {

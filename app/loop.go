@@ -22,7 +22,8 @@ const (
 	// checkpointEvery is how often the checkpoint is remembered when nothing is decided. After a crash, as much is
 	// read and evaluated again, which changes nothing.
 	checkpointEvery = 5 * time.Second
-	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little.
+	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little. One that has none counts
+	// for a tenth of it.
 	snapshotEvery = 2_000
 	// settle is how often dirty keys are looked at while a backlog is read.
 	settle = 100 * time.Millisecond
@@ -52,7 +53,7 @@ type leader struct {
 	arrivedAt   time.Time
 	checkpoint  uint64 // as the journal knows it
 	entries     []alertd.Entry
-	deciding    int // commits with decisions since the last snapshot
+	unsaved     float64 // commits since the last snapshot, see snapshotEvery
 	committedAt time.Time
 	selfDue     time.Time
 	outgoingDue time.Time
@@ -304,10 +305,12 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 		l.narrate(&l.entries[i])
 	}
 	if len(l.entries) > 0 {
-		l.deciding++
+		l.unsaved++
+	} else {
+		l.unsaved += 0.1
 	}
 	l.entries = nil
-	if last && l.deciding >= snapshotEvery {
+	if last && l.unsaved >= snapshotEvery {
 		l.snapshot(ctx)
 	}
 	return nil
@@ -406,7 +409,7 @@ func (l *leader) snapshot(ctx context.Context) {
 		l.log.Warn("snapshot not saved, the next start folds more of the journal", "error", err)
 		return
 	}
-	l.deciding = 0
+	l.unsaved = 0
 }
 
 // adopt makes a new policy the one that decides.

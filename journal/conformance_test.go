@@ -114,8 +114,13 @@ func TestNATS(t *testing.T) {
 				}
 			},
 			forget: func() {
-				if err := js.DeleteObjectStore(t.Context(), snapshotBucket); !errors.Is(err, jetstream.ErrStreamNotFound) {
+				for found := true; found; { // as above
+					if err := js.DeleteObjectStore(t.Context(), snapshotBucket); !errors.Is(err, jetstream.ErrStreamNotFound) {
+						must(err)
+					}
+					_, kept, err := openLog(t, b).kept(t.Context())
 					must(err)
+					found = len(kept) > 0
 				}
 			},
 		}
@@ -246,6 +251,64 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 				t.Error(d)
 			}
 		}
+	})
+
+	t.Run("trimmed up to what both snapshots hold", func(t *testing.T) {
+		s := open(t)
+		l := s.handle()
+		fill(t, l, 10)
+		trim := func(n int, want uint64) {
+			t.Helper()
+			if got, err := l.Trim(t.Context(), start.Add(time.Duration(n)*time.Second)); got != want || err != nil {
+				t.Errorf("trim before commit %d: %d, %v; want %d", n, got, err, want)
+			}
+		}
+		save := func(seq uint64) {
+			t.Helper()
+			if err := l.SaveSnapshot(t.Context(), seq, []byte("state")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trim(100, 0) // no snapshot holds anything
+		save(4)
+		trim(100, 0) // one may be damaged
+		save(8)
+		trim(1, 0)
+		trim(3, 2)
+		trim(3, 0)
+		trim(100, 3) // the commit of the older snapshot stays: the snapshot is compared with it
+
+		for _, l := range []Log{l, s.handle()} {
+			if seq, _, err := l.LoadSnapshot(t.Context()); seq != 8 || err != nil {
+				t.Errorf("snapshot %d, %v", seq, err)
+			}
+			if got, err := checkpoints(t, l, 4); err != nil || !cmp.Equal(got, []uint64{4, 5, 6, 7, 8, 9, 10}) {
+				t.Errorf("%v, %v", got, err)
+			}
+			if got, err := checkpoints(t, l, 3); !errors.Is(err, ErrTrimmed) {
+				t.Errorf("%v, %v", got, err)
+			}
+			done := errors.New("all are there")
+			var got []uint64
+			err := l.Follow(t.Context(), 1, func(rs []Record) error {
+				for _, r := range rs {
+					got = append(got, r.Seq)
+				}
+				if got[len(got)-1] == 10 {
+					return done
+				}
+				return nil
+			})
+			if !errors.Is(err, done) || !cmp.Equal(got, []uint64{4, 5, 6, 7, 8, 9, 10}) {
+				t.Errorf("followed %v, %v", got, err)
+			}
+		}
+		if seq, err := l.Append(t.Context(), commitN(11)); seq != 11 || err != nil {
+			t.Errorf("append: %d, %v", seq, err)
+		}
+		s.drop(5) // not on purpose
+		_, err := checkpoints(t, s.handle(), 4)
+		wantCorrupt(t, err, 5, "missing")
 	})
 
 	t.Run("replay from the middle, and an error of fn", func(t *testing.T) {

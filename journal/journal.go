@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"alertd"
 )
@@ -57,11 +58,11 @@ type Log interface {
 
 	// Replay calls fn for every commit from sequence from (1 is the first) to the newest at the time of the call, in
 	// order, and moves the fence to it. It ends with ErrCorrupt at the first commit that cannot be trusted; with from
-	// past the end, too: what the caller has seen is lost.
+	// past the end, too: what the caller has seen is lost. With from among what was trimmed, it is ErrTrimmed.
 	Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error
 
 	// Follow is Replay that goes on until ctx ends, then returns its cause, and does not move the fence. It calls fn
-	// with what is waiting: at least one record, at most a few hundred.
+	// with what is waiting: at least one record, at most a few hundred. What was trimmed it leaves out.
 	Follow(ctx context.Context, from uint64, fn func([]Record) error) error
 
 	// Last is the sequence of the newest commit; 0 while there is none.
@@ -74,4 +75,8 @@ type Log interface {
 	// LoadSnapshot returns the newest state that is whole and belongs to this journal. Sequence 0 means that none was
 	// ever saved; ErrNoSnapshot that what was saved cannot be used.
 	LoadSnapshot(ctx context.Context) (seq uint64, state []byte, err error)
+
+	// Trim forgets the commits from before an instant that both snapshots hold, and returns the sequence of the last
+	// one; 0 if there was nothing to forget.
+	Trim(ctx context.Context, before time.Time) (seq uint64, err error)
 }

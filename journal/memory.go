@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"alertd"
 )
@@ -25,6 +27,7 @@ type Memory struct {
 type memoryStore struct {
 	mu        sync.Mutex
 	messages  []memoryMessage // of sequence 1 and up
+	trimmed   uint64          // those up to here are forgotten
 	snapshots [][]byte
 	grown     chan struct{} // closed and replaced at every append
 }
@@ -83,8 +86,11 @@ func (s *memoryStore) append(last uint64, msg memoryMessage) bool {
 
 // Replay implements [Log].
 func (m *Memory) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
-	messages, _ := m.store.view()
-	end, err := scanMemory(ctx, messages, from, func(r Record) error { return fn(r.Seq, r.Commit) })
+	messages, gone, _ := m.store.view()
+	if from = max(from, 1); from <= gone {
+		return errTrimmed(from, gone)
+	}
+	end, err := scanMemory(ctx, messages, from, gone, func(r Record) error { return fn(r.Seq, r.Commit) })
 	if err != nil {
 		return err
 	}
@@ -97,12 +103,13 @@ func (m *Memory) Replay(ctx context.Context, from uint64, fn func(seq uint64, c 
 // Follow implements [Log].
 func (m *Memory) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
 	for from = max(from, 1); ; {
-		messages, grown := m.store.view()
+		messages, gone, grown := m.store.view()
+		from = max(from, gone+1)
 		var batch []Record
 		if room := from + followBatch - 1; uint64(len(messages)) > room {
 			messages, grown = messages[:room], nil
 		}
-		_, err := scanMemory(ctx, messages, from, func(r Record) error {
+		_, err := scanMemory(ctx, messages, from, gone, func(r Record) error {
 			batch = append(batch, r)
 			return nil
 		})
@@ -126,21 +133,23 @@ func (m *Memory) Follow(ctx context.Context, from uint64, fn func([]Record) erro
 	}
 }
 
-// view is what is there now, and a channel that closes when there is more.
-func (s *memoryStore) view() ([]memoryMessage, <-chan struct{}) {
+// view is what is there now, up to where it was trimmed, and a channel that closes when there is more.
+func (s *memoryStore) view() (messages []memoryMessage, trimmed uint64, grown <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.messages[:len(s.messages):len(s.messages)], s.grown
+	return s.messages[:len(s.messages):len(s.messages)], s.trimmed, s.grown
 }
 
 // scanMemory reads messages from a sequence on and returns the tail that they end with.
-func scanMemory(ctx context.Context, messages []memoryMessage, from uint64, fn func(Record) error) (tail, error) {
-	from = max(from, 1)
+func scanMemory(ctx context.Context, messages []memoryMessage, from, trimmed uint64, fn func(Record) error) (tail, error) {
 	last := uint64(len(messages))
 	if from > last+1 {
 		return tail{}, pastTheEnd(from, last)
 	}
 	ch := startOf(from)
+	if from > 1 && from == trimmed+1 {
+		ch = chain{next: from}
+	}
 	for seq := ch.next; seq <= last; seq++ {
 		if ctx.Err() != nil {
 			return tail{}, context.Cause(ctx)
@@ -168,8 +177,38 @@ func scanMemory(ctx context.Context, messages []memoryMessage, from uint64, fn f
 
 // Last implements [Log].
 func (m *Memory) Last(context.Context) (uint64, error) {
-	messages, _ := m.store.view()
+	messages, _, _ := m.store.view()
 	return uint64(len(messages)), nil
+}
+
+// Trim implements [Log].
+func (m *Memory) Trim(_ context.Context, before time.Time) (uint64, error) {
+	m.store.mu.Lock()
+	defer m.store.mu.Unlock()
+	if len(m.store.snapshots) < len(slots) {
+		return 0, nil
+	}
+	older := uint64(len(m.store.messages))
+	for _, s := range m.store.snapshots {
+		seq, _, _, err := unpackSnapshot(s)
+		if err != nil {
+			return 0, nil //nolint:nilerr // it holds nothing
+		}
+		older = min(older, seq)
+	}
+	last, err := lastBefore(before, m.store.trimmed+1, older, func(seq uint64) (time.Time, error) {
+		c, err := decode(m.store.messages[seq-1].body)
+		return c.Time, err
+	})
+	if err != nil || last == 0 {
+		return 0, err
+	}
+	m.store.messages = slices.Clone(m.store.messages) // what somebody views stays as it is
+	for i := range last {
+		m.store.messages[i].body = nil
+	}
+	m.store.trimmed = last
+	return last, nil
 }
 
 // SaveSnapshot implements [Log].

@@ -250,11 +250,14 @@ func (n *NATS) Last(ctx context.Context) (uint64, error) {
 // Replay implements [Log].
 func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
 	from = max(from, 1)
-	last, err := n.Last(ctx)
+	info, err := infoOf(ctx, n.stream)
 	if err != nil {
 		return err
 	}
-	end, err := n.scan(ctx, from, last, func(batch []Record) error {
+	if gone := trimmed(info); from <= gone {
+		return errTrimmed(from, gone)
+	}
+	end, err := n.scan(ctx, from, info.State.LastSeq, func(batch []Record) error {
 		for _, r := range batch {
 			if err := fn(r.Seq, r.Commit); err != nil {
 				return err

@@ -18,8 +18,8 @@ const (
 // forEver is the last sequence of a reader that goes on until its context ends.
 const forEver = math.MaxUint64
 
-// scan delivers records from a sequence on, in batches, until it has delivered last. It returns the tail of the
-// journal that it read.
+// scan delivers records from a sequence on, in batches, until it has delivered last. Where the journal was trimmed further than that, it
+// begins with what there is. It returns the tail of the journal that it read.
 func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Record) error) (tail, error) {
 	info, err := infoOf(ctx, n.stream)
 	if err != nil {
@@ -28,8 +28,10 @@ func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Recor
 	if end := info.State.LastSeq; from > end+1 {
 		return tail{}, pastTheEnd(from, end)
 	}
+	gone := trimmed(info)
+	from = max(from, gone+1)
 	ch := startOf(from)
-	if first := info.State.FirstSeq; from > 1 && from == first {
+	if first := info.State.FirstSeq; from > 1 && (from == first || from == gone+1) {
 		ch = chain{next: from} // what was before is gone, and nobody asks for it
 	}
 	for ch.next <= last {
