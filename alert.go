@@ -87,7 +87,8 @@ type Alert struct {
 	Scope      string    `json:"scope,omitempty"`       // partition of the rule that yields it, see Verdict
 	RunbookURL string    `json:"runbook_url,omitempty"` // resolved: annotation, or the shipped runbook
 	TraceURL   string    `json:"trace_url,omitempty"`
-	Trace      TraceRef  `json:"trace,omitzero"` // the exemplar that TraceURL links to
+	Trace      TraceRef  `json:"trace,omitzero"`       // the exemplar that TraceURL links to
+	TraceNote  string    `json:"trace_note,omitempty"` // what it shows: "failed", "took 5.2 s"
 
 	GeneratorURL string `json:"generator_url,omitempty"` // where whoever posted it shows it; "" for our own rules
 }

@@ -1,6 +1,7 @@
 package alertd
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -13,10 +14,42 @@ type TraceRef struct {
 	TraceID   string `json:"trace_id,omitempty"`
 	SpanID    string `json:"span_id,omitempty"`
 	Unsampled bool   `json:"unsampled,omitempty"` // the flags said that nobody keeps this trace: text, not a link
+
+	// What an exemplar says besides: whether the request ended in an error, and what was measured in the span, in the
+	// unit of the metric. 0: not said.
+	Failed bool  `json:"failed,omitempty"`
+	Value  Value `json:"value,omitzero"`
 }
 
 // IsZero reports whether there is no trace.
 func (t TraceRef) IsZero() bool { return t.TraceID == "" }
+
+// SaysFailed reports whether a label or attribute says that the request which it belongs to ended in an error: a status
+// of 5xx, error="true", outcome="failure", a gRPC code that is the server's fault, …
+func SaysFailed(name, value string) bool {
+	name, value = strings.ToLower(strings.ReplaceAll(name, ".", "_")), strings.ToLower(value)
+	switch name {
+	case "code", "status", "status_code", "response_code", "http_code", "http_status", "http_status_code", "http_response_status_code":
+		if len(value) == 3 && value[0] == '5' {
+			return true
+		}
+		fallthrough
+	case "outcome", "result", "otel_status_code", "error":
+		return value == "error" || value == "failed" || value == "failure" || value == "true" && name == "error"
+	case "error_type", "exception":
+		return value != "" && value != "none"
+	case "grpc_code", "grpc_status", "grpc_status_code", "rpc_grpc_status_code":
+		return slices.Contains(grpcFaults, value)
+	default:
+		return false
+	}
+}
+
+// grpcFaults are the codes that say that the server is at fault, by name and by number.
+var grpcFaults = []string{
+	"unknown", "deadlineexceeded", "deadline_exceeded", "unimplemented", "internal", "unavailable", "dataloss", "data_loss",
+	"2", "4", "12", "13", "14", "15",
+}
 
 // Sample is one value of one series at one instant.
 type Sample struct {

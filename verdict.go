@@ -77,5 +77,6 @@ type Finding struct {
 	Scope       string // the partition that this finding belongs to, also within a whole evaluation
 	Value       Value
 	Trace       TraceRef      // best exemplar of the offending samples
+	TraceNote   string        // what it shows: "failed", "took 5.2 s"; "" where that is not known
 	ValidFor    time.Duration // how long an occurrence stands; 0: as long as its rule says
 }

@@ -28,6 +28,7 @@ type Alert struct {
 	RunbookURL  string             `json:"runbookURL"`
 	TraceURL    string             `json:"traceURL"`
 	TraceID     string             `json:"traceID"`
+	TraceNote   string             `json:"traceNote,omitempty"` // what the trace shows: "took 5.2 s"
 }
 
 func alertOf(a *alertd.Alert) Alert {
@@ -35,7 +36,7 @@ func alertOf(a *alertd.Alert) Alert {
 		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
 		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
-		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID,
+		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, TraceNote: a.TraceNote,
 	}
 	if a.State.Active() { // Prometheus has no other word for it
 		out.State = string(alertd.Firing)

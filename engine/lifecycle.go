@@ -73,7 +73,7 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 	}
 	a := alertd.Alert{
 		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels, Annotations: bounded(f.Annotations),
-		Value: f.Value, Scope: f.Scope, Trace: f.Trace, At: v.At, ActiveAt: v.At,
+		Value: f.Value, Scope: f.Scope, Trace: f.Trace, TraceNote: f.TraceNote, At: v.At, ActiveAt: v.At,
 	}
 	from, reason, same := alertd.Inactive, reasonFor[what], false
 	if old != nil && old.State != alertd.Resolved {

@@ -48,14 +48,14 @@ func show(e alertd.Events) string {
 			b.WriteString(" negative")
 		}
 		if !s.Trace.IsZero() {
-			fmt.Fprintf(&b, " %v", s.Trace)
+			b.WriteString(traceText(s.Trace))
 		}
 		b.WriteByte('\n')
 	}
 	for _, o := range e.Occurrences {
 		fmt.Fprintf(&b, "%s %s %q @%d", o.Type, o.Labels, o.Message, o.Time.UnixMilli())
 		if !o.Trace.IsZero() {
-			fmt.Fprintf(&b, " %v", o.Trace)
+			b.WriteString(traceText(o.Trace))
 		}
 		b.WriteByte('\n')
 	}
@@ -526,4 +526,16 @@ func TestNobodyIsNoService(t *testing.T) {
 	if len(out.Samples) != 1 || out.Samples[0].Labels.Has("service") {
 		t.Errorf("decoded %v", out.Samples)
 	}
+}
+
+// traceText writes a trace: its ids, whether it was not sampled, and what its exemplar says besides.
+func traceText(ref alertd.TraceRef) string {
+	text := fmt.Sprintf(" {%s %s %v", ref.TraceID, ref.SpanID, ref.Unsampled)
+	if ref.Failed {
+		text += " failed"
+	}
+	if ref.Value != 0 {
+		text += " " + ref.Value.String()
+	}
+	return text + "}"
 }

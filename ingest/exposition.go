@@ -230,7 +230,8 @@ func (d *Decoder) exemplar(line []byte, i, at int) (ref alertd.TraceRef, err *fa
 		return ref, err
 	}
 	word, next := token(line, end)
-	if _, ok := parseFloat(word); !ok {
+	v, ok := parseFloat(word)
+	if !ok {
 		return ref, faultf(at+end, "the exemplar has no value")
 	}
 	if word, next = token(line, next); len(word) > 0 {
@@ -242,6 +243,7 @@ func (d *Decoder) exemplar(line []byte, i, at int) (ref alertd.TraceRef, err *fa
 		return ref, faultf(at+next, "%s after the exemplar is too much", excerpt(line[next:]))
 	}
 	var traceID, spanID string
+	failed := false
 	for _, p := range pairs {
 		switch strings.ToLower(strings.ReplaceAll(p.name, "_", "")) {
 		case "traceid":
@@ -249,8 +251,21 @@ func (d *Decoder) exemplar(line []byte, i, at int) (ref alertd.TraceRef, err *fa
 		case "spanid":
 			spanID = p.value
 		}
+		failed = failed || alertd.SaysFailed(p.name, p.value)
 	}
-	return d.traceFrom(traceID, spanID), nil
+	return measured(d.traceFrom(traceID, spanID), v, failed), nil
+}
+
+// measured adds to the trace of an exemplar what the exemplar says besides.
+func measured(ref alertd.TraceRef, v float64, failed bool) alertd.TraceRef {
+	if ref.IsZero() {
+		return ref
+	}
+	if !math.IsNaN(v) && !math.IsInf(v, 0) {
+		ref.Value = alertd.Value(v)
+	}
+	ref.Failed = failed
+	return ref
 }
 
 // labelPairs reads the labels between the brace at i and the end of b, which is the brace that closes. A quoted

@@ -99,7 +99,7 @@ func showFull(e alertd.Events) string {
 		}
 		fmt.Fprintf(&b, "%s %s @%+d", s.Labels, v, s.T-arrival.UnixMilli())
 		if !s.Trace.IsZero() {
-			fmt.Fprintf(&b, " %v", s.Trace)
+			b.WriteString(traceText(s.Trace))
 		}
 		b.WriteByte('\n')
 	}

@@ -551,18 +551,32 @@ func wholeNumber(raw []byte) (uint64, bool) {
 
 var errNoRoom = faultf(0, "the message holds too many samples")
 
-// exemplarTrace is the trace of the newest exemplar that has one and that want accepts.
-func (d *Decoder) exemplarTrace(w wire, exemplars []*metricspb.Exemplar, want func(v float64) bool) (ref alertd.TraceRef) {
-	ref = d.trace
-	newest := uint64(0)
+// exemplarTrace is the trace of the exemplar that shows best what is wrong, of those that have a trace and that want
+// accepts: one of a request that failed, else the one with the highest value, else the newest.
+func (d *Decoder) exemplarTrace(w wire, exemplars []*metricspb.Exemplar, want func(v float64) bool) alertd.TraceRef {
+	var best alertd.TraceRef
+	var newest uint64
 	for _, e := range exemplars {
-		if len(e.GetTraceId()) == 0 || e.GetTimeUnixNano() < newest || want != nil && !want(exemplarValue(e)) {
+		v := exemplarValue(e)
+		if len(e.GetTraceId()) == 0 || want != nil && !want(v) {
 			continue
 		}
-		newest = e.GetTimeUnixNano()
-		ref = d.traceFrom(w.id(e.GetTraceId(), 16), w.id(e.GetSpanId(), 8))
+		ref := measured(d.traceFrom(w.id(e.GetTraceId(), 16), w.id(e.GetSpanId(), 8)), v, false)
+		for _, kv := range e.GetFilteredAttributes() {
+			ref.Failed = ref.Failed || alertd.SaysFailed(kv.GetKey(), anyText(kv.GetValue()))
+		}
+		better := ref.Value > best.Value || ref.Value == best.Value && e.GetTimeUnixNano() >= newest
+		if ref.Failed != best.Failed {
+			better = ref.Failed
+		}
+		if best.IsZero() || better {
+			best, newest = ref, e.GetTimeUnixNano()
+		}
 	}
-	return ref
+	if best.IsZero() {
+		return d.trace
+	}
+	return best
 }
 
 func exemplarValue(e *metricspb.Exemplar) float64 {

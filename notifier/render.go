@@ -249,6 +249,14 @@ func Trace(a *alertd.Alert) (link, id string) {
 	return Link(a.TraceURL), id
 }
 
+// TraceNote says beside a trace what it shows, in brackets: " (took 5.2 s)"; "" where that is not known.
+func TraceNote(a *alertd.Alert) string {
+	if note := Line(a.TraceNote, 60); note != "" {
+		return " (" + note + ")"
+	}
+	return ""
+}
+
 // WhyNoTrace says beside a trace id why it is not a link.
 func WhyNoTrace(a *alertd.Alert) string {
 	if a.Trace.Unsampled {

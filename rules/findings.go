@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
-	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/template"
 
 	"alertd"
@@ -35,7 +34,8 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 			of = r.keys[r.partition.Scope(sample.Metric)]
 		}
 		if of != nil {
-			f.Scope, f.Trace = of.scope, of.trace(at, e.opts.LookbackDelta)
+			f.Scope = of.scope
+			f.Trace, f.TraceNote = of.exemplar(at, e.opts.LookbackDelta)
 		} else {
 			f.Scope = r.partition.Scope(sample.Metric)
 		}
@@ -47,56 +47,6 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 		}
 	}
 	return out, nil
-}
-
-// trace chooses the trace to show for a key. The selector that stands first in the expression goes first: in a ratio
-// that is what went wrong, not the total. Of its traces one that somebody keeps is preferred, then that of the
-// worst value, which is the highest unless the rule asks for values below a limit, then the newest. Below a range,
-// as in rate(), single values say little, so there the newest is taken.
-func (k *key) trace(at int64, delta time.Duration) (best alertd.TraceRef) {
-	low := asksForLess(k.rule.expr)
-	for i, u := range k.rule.uses {
-		var chosen exemplar
-		from := at - u.lookBack(delta).Milliseconds()
-		for _, s := range k.sorted(i) {
-			for _, x := range s.traces {
-				if x.t > from && x.t <= at && (chosen.trace.IsZero() || better(x, chosen, u.ranged, low)) {
-					chosen = x
-				}
-			}
-		}
-		if best.IsZero() || best.Unsampled && !chosen.trace.IsZero() && !chosen.trace.Unsampled {
-			best = chosen.trace
-		}
-		if !best.IsZero() && !best.Unsampled {
-			break
-		}
-	}
-	return best
-}
-
-func better(a, b exemplar, ranged, low bool) bool {
-	switch {
-	case a.trace.Unsampled != b.trace.Unsampled:
-		return b.trace.Unsampled
-	case ranged || a.v == b.v:
-		return a.t > b.t
-	default:
-		return a.v > b.v != low
-	}
-}
-
-// asksForLess reports whether the outermost comparison is < or <= with the series on the left.
-func asksForLess(expr parser.Expr) bool {
-	for {
-		p, ok := expr.(*parser.ParenExpr)
-		if !ok {
-			break
-		}
-		expr = p.Expr
-	}
-	b, ok := expr.(*parser.BinaryExpr)
-	return ok && (b.Op == parser.LSS || b.Op == parser.LTE)
 }
 
 // expander expands the templates of one finding.

@@ -318,7 +318,7 @@ func addUses(out []use, metrics []string, expr parser.Expr) ([]use, []string) {
 		case *parser.MatrixSelector:
 			ranged, isRange = s.Range, true
 		case *parser.VectorSelector:
-			u := use{matchers: s.LabelMatchers, key: matchersKey(s.LabelMatchers), instant: !isRange, ranged: isRange}
+			u := use{matchers: s.LabelMatchers, key: matchersKey(s.LabelMatchers), instant: !isRange, counted: counts(path)}
 			u.back = s.OriginalOffset + ranged
 			for _, above := range path {
 				if q, ok := above.(*parser.SubqueryExpr); ok {
@@ -342,6 +342,17 @@ func addUses(out []use, metrics []string, expr parser.Expr) ([]use, []string) {
 		return nil
 	})
 	return out, metrics
+}
+
+// counts reports whether the nearest function above a selector turns a running total into a rate or a number, so that
+// the single values of its series say little.
+func counts(path []parser.Node) bool {
+	for _, above := range slices.Backward(path) {
+		if call, ok := above.(*parser.Call); ok {
+			return slices.Contains([]string{"rate", "irate", "increase", "resets", "changes", "count_over_time", "present_over_time", "absent_over_time"}, call.Func.Name)
+		}
+	}
+	return false
 }
 
 func matchersKey(ms []*labels.Matcher) string {

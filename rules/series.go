@@ -19,8 +19,6 @@ import (
 const (
 	sealAfter = 240
 	sealSize  = 120
-	// traceSlots is how many exemplars a series keeps.
-	traceSlots = 4
 )
 
 // series is one series of the window. What every sample touches stands first: where there are many series, memory is
@@ -40,8 +38,9 @@ type series struct {
 	unnamed labels.Labels // without the metric's name
 	typed   bool          // has __type__ or __unit__, which functions drop as well
 	dead    bool
+	outcome outcome
 	hash    uint64
-	traces  []exemplar // the newest traceSlots, in order of arrival
+	traces  []exemplar // at most traceSlots, in order of arrival
 	indexes []*index
 }
 
@@ -49,13 +48,6 @@ type series struct {
 type sealed struct {
 	from, to int64
 	chunk    *chunkenc.XORChunk
-}
-
-// exemplar is the trace that a sample came with.
-type exemplar struct {
-	t     int64
-	v     float64
-	trace alertd.TraceRef
 }
 
 // touch is a key that a sample of the series makes dirty.
@@ -263,15 +255,6 @@ func (s *series) span(buf []promql.FPoint, from, to int64) []promql.FPoint {
 		j--
 	}
 	return append(buf, s.head[i:j]...)
-}
-
-func (s *series) remember(e exemplar) {
-	if len(s.traces) == traceSlots {
-		copy(s.traces, s.traces[1:])
-		s.traces[traceSlots-1] = e
-		return
-	}
-	s.traces = append(s.traces, e)
 }
 
 func (s *series) samples() int {

@@ -67,7 +67,7 @@ type use struct {
 	back     time.Duration // how far it looks back, without the lookback delta
 	delta    time.Duration // how long its samples are believed; 0: the evaluator's default
 	instant  bool          // the lookback delta comes on top of back
-	ranged   bool          // directly below a range: the value itself says little
+	counted  bool          // below rate() and its like: the single value says little
 }
 
 // lookBack is how far before the evaluated instant the selector reads.

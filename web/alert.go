@@ -168,6 +168,7 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 	}
 	o := s.one(a, nil)
 	v.Summary, v.Chips, v.Hidden, v.Trace = o.Summary, o.Chips, o.Hidden, o.Trace
+	v.TrailNote = o.TraceNote
 	v.Trail = clip(a.Trace.TraceID, 32)
 	if o.Unsampled {
 		v.TrailNote = "was not sampled: nobody keeps it"

@@ -108,6 +108,7 @@ type one struct {
 	Summary      string
 	Value        string
 	Trace, Trail string // the link, or a trace's id where there is none
+	TraceNote    string // what it shows
 	Unsampled    bool
 	Chips        []chip // labels
 	Hidden       int    // labels
@@ -343,7 +344,7 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 	}
 	o := one{
 		Page: "./alerts/" + a.Fingerprint.String(), Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
-		Value: number(a.Value), Trace: link(a.TraceURL), Unsampled: a.Trace.Unsampled,
+		Value: number(a.Value), Trace: link(a.TraceURL), TraceNote: clip(a.TraceNote, maxChip), Unsampled: a.Trace.Unsampled,
 	}
 	if summary := a.Summary(); summary != a.Name() {
 		o.Summary = clip(summary, maxProse)

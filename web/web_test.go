@@ -67,7 +67,7 @@ func alert(severity, name, service string, value float64, age time.Duration, sum
 		Annotations: labels.FromStrings("summary", summary, "next_step", next),
 		ActiveAt:    now.Add(-age), FiredAt: now.Add(-age), At: now.Add(-age),
 		RunbookURL: "http://127.0.0.1:9093/runbooks/" + name, TraceURL: "http://jaeger:16686/trace/4bf92f3577b34da6a3ce929d0e0e4736",
-		Trace: alertd.TraceRef{TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"},
+		Trace: alertd.TraceRef{TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"}, TraceNote: "took 5.2 s",
 	}
 }
 
@@ -193,7 +193,7 @@ func TestDashboard(t *testing.T) {
 		`href="http://127.0.0.1:9093/runbooks/ApplicationDown"`, `href="http://jaeger:16686/trace/4bf92f3577b34da6a3ce929d0e0e4736"`,
 		"Fri 16 Jan 09:00 CET", "in 13 h 17 min", "held by office", "team-storage", "is over",
 		"slow response", "2314 ms", "last heard of 47 min ago", "payment v2.31.0 is live", "true for long enough", "Thu 15 Jan 19:42 CET",
-		"CanaryIsChatty", "<b>recovering</b>", "<b>pending</b>",
+		"CanaryIsChatty", "took 5.2 s", "<b>recovering</b>", "<b>pending</b>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)

@@ -126,7 +126,7 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 	}
 	switch link, id := notifier.Trace(&a.Alert); {
 	case link != "":
-		p.field("Trace", "Trace", link)
+		p.field("Trace", "Trace", link+notifier.TraceNote(&a.Alert))
 	case id != "":
 		p.field("Trace", "Trace", id+" ("+notifier.WhyNoTrace(&a.Alert)+")")
 	}

@@ -60,7 +60,7 @@ func checkoutDown() alertd.Notified {
 		"checkout has not answered its readiness probe for 1 minute",
 		"Open the runbook. If a deployment ended in the last 15 minutes, roll it back first and look for the cause afterwards.")
 	a.Trace = alertd.TraceRef{TraceID: traceID, SpanID: "00f067aa0ba902b7"}
-	a.TraceURL = "https://traces.example.org/trace/" + traceID
+	a.TraceURL, a.TraceNote = "https://traces.example.org/trace/"+traceID, "failed after 5.2 s"
 	return a
 }
 
@@ -137,7 +137,7 @@ func hostile() alertd.Notification {
 		"<!everyone> "+strings.Repeat("W", 500)+"\x07\r\n<!subteam^S1>", "rm -rf /; `<!channel>`")
 	a.RunbookURL = "javascript:alert(1)"
 	a.TraceURL = "https://x/|<!channel>"
-	a.Trace = alertd.TraceRef{TraceID: "<!channel>"}
+	a.Trace, a.TraceNote = alertd.TraceRef{TraceID: "<!channel>"}, "<!here>"
 	a.Fresh = true
 	return notification(alertd.ReasonFirst, a)
 }

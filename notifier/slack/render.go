@@ -374,7 +374,7 @@ func plainText(n *alertd.Notification, title, external string) string {
 func trace(a *alertd.Notified) string {
 	u, id := notifier.Trace(&a.Alert)
 	if s := link(u, "Trace"); s != "" {
-		return s
+		return s + esc(notifier.TraceNote(&a.Alert), 80)
 	}
 	if id == "" {
 		return ""

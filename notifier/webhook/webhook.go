@@ -219,6 +219,7 @@ func alertOf(a *alertd.Alert, c *Config) payloadAlert {
 	if link, _ := notifier.Trace(a); link != "" {
 		p.Annotations.setDefault("trace_url", link)
 	}
+	p.Annotations.setDefault("trace_note", a.TraceNote)
 	return p
 }
 
