@@ -71,15 +71,18 @@ func TestExemplarOfARatio(t *testing.T) {
 		all.Trace = alertd.TraceRef{TraceID: "any", Value: 1}
 		e.Append(now, uint64(i+1), []alertd.Sample{failed, all})
 	}
+	fired := false
 	for _, v := range e.Run(t0) {
 		for _, f := range v.True {
+			fired = true
 			if f.Trace.TraceID != "failed" || f.TraceNote != "failed" {
 				t.Errorf("%+v", f)
 			}
-			return
 		}
 	}
-	t.Error("does not fire")
+	if !fired {
+		t.Error("does not fire")
+	}
 }
 
 // A busy series keeps its slowest request and those that are kept by somebody, and forgets what has left the window.

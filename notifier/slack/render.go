@@ -374,7 +374,10 @@ func plainText(n *alertd.Notification, title, external string) string {
 func trace(a *alertd.Notified) string {
 	u, id := notifier.Trace(&a.Alert)
 	if s := link(u, "Trace"); s != "" {
-		return s + esc(notifier.TraceNote(&a.Alert), 80)
+		if note := notifier.TraceNote(&a.Alert); note != "" {
+			s += " " + esc(note, 80)
+		}
+		return s
 	}
 	if id == "" {
 		return ""
