@@ -1,6 +1,7 @@
 package alertd
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -231,6 +232,21 @@ type SilenceView struct {
 	Broad string       `json:"broad,omitempty"` // why somebody should have a second look at what it hides
 }
 
+// ByUrgency compares silences: first those in force that end next, then those that begin next, then those that ended last.
+func ByUrgency(a, b SilenceView) int {
+	rank := map[SilenceState]int{SilenceActive: 0, SilencePending: 1, SilenceExpired: 2}
+	c := cmp.Compare(rank[a.State], rank[b.State])
+	switch a.State {
+	case SilenceActive:
+		c = cmp.Or(c, a.EndsAt.Compare(b.EndsAt))
+	case SilencePending:
+		c = cmp.Or(c, a.StartsAt.Compare(b.StartsAt))
+	case SilenceExpired:
+		c = cmp.Or(c, b.EndsAt.Compare(a.EndsAt))
+	}
+	return cmp.Or(c, cmp.Compare(a.ID, b.ID))
+}
+
 // Hidden is an alert that a silence hides or hid.
 type Hidden struct {
 	Fingerprint Fingerprint `json:"fingerprint"`
@@ -238,6 +254,26 @@ type Hidden struct {
 	Service     string      `json:"service"`
 	Severity    Severity    `json:"severity"`
 	Since       time.Time   `json:"since"` // when it began to fire, or was first hidden
+}
+
+// SilencePreview says what a silence would hide.
+type SilencePreview struct {
+	Hides  []Hidden     `json:"hides"`           // of what fires now, the most urgent first
+	Firing int          `json:"firing"`          // how many alerts fire now
+	Broad  string       `json:"broad,omitempty"` // why somebody should have a second look at what it hides
+	Since  time.Time    `json:"since"`           // how far back Pages reach
+	Pages  []HiddenPage `json:"pages"`           // the last ones, newest first
+	Paged  int          `json:"paged"`           // how many notifications it would have kept quiet since
+	Thin   int          `json:"thin"`            // how many others it would have taken alerts from
+}
+
+// HiddenPage is a notification that told what a silence would have hidden.
+type HiddenPage struct {
+	Time     time.Time `json:"time"`
+	Receiver string    `json:"receiver"`
+	Hides    []Hidden  `json:"hides"` // the first of them
+	Of       int       `json:"of"`    // how many alerts it told as firing
+	Whole    bool      `json:"whole"` // all of them: it would not have been sent
 }
 
 // Posted is an alert that somebody else has judged, as Prometheus posts it to an Alertmanager.

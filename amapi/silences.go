@@ -1,7 +1,6 @@
 package amapi
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -93,29 +92,13 @@ func (a *api) getSilences(w http.ResponseWriter, r *http.Request) error {
 		}
 		return false
 	})
-	slices.SortFunc(all, func(a, b alertd.SilenceView) int { return byUrgency(&a, &b) })
+	slices.SortFunc(all, alertd.ByUrgency)
 	out := make([]gettableSilence, len(all))
 	for i := range all {
 		out[i] = shown(&all[i])
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
-}
-
-var rank = map[alertd.SilenceState]int{alertd.SilenceActive: 0, alertd.SilencePending: 1, alertd.SilenceExpired: 2}
-
-// byUrgency sorts those first that end next, then those that begin next, then those that ended last.
-func byUrgency(a, b *alertd.SilenceView) int {
-	c := cmp.Compare(rank[a.State], rank[b.State])
-	switch a.State {
-	case alertd.SilenceActive:
-		c = cmp.Or(c, a.EndsAt.Compare(b.EndsAt))
-	case alertd.SilencePending:
-		c = cmp.Or(c, a.StartsAt.Compare(b.StartsAt))
-	case alertd.SilenceExpired:
-		c = cmp.Or(c, b.EndsAt.Compare(a.EndsAt))
-	}
-	return cmp.Or(c, cmp.Compare(a.ID, b.ID))
 }
 
 // postableSilence is a silence as it is asked for. What must be there is a pointer.

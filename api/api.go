@@ -54,6 +54,7 @@ type Options struct {
 	DeadLetters func(ctx context.Context, limit int) ([]alertd.DeadLetter, error) // newest first
 	Rules       func(ctx context.Context) ([]rules.GroupStatus, error)            // in file order
 	Series      Series                                                            // for /api/v1/query and its kin
+	Silences    Silences                                                          // for /api/v1/silences
 	Reload      func(ctx context.Context) error                                   // its error is shown to whoever asked
 
 	Metrics   http.Handler // GET /metrics
@@ -93,7 +94,14 @@ func New(o Options) http.Handler {
 		"GET /api/v1/deadletters":   a.deadLetters,
 		"GET /api/v1/rules":         a.rules,
 		"GET /api/v1/status":        a.status,
-		"/api/":                     a.unknown,
+
+		"GET /api/v1/silences":          a.silences,
+		"POST /api/v1/silences":         a.makeSilence,
+		"POST /api/v1/silences/preview": a.previewSilence,
+		"GET /api/v1/silences/{id}":     a.silence,
+		"DELETE /api/v1/silences/{id}":  a.expireSilence,
+
+		"/api/": a.unknown,
 
 		"GET /api/v1/query":               a.queries.instant,
 		"POST /api/v1/query":              a.queries.instant,

@@ -177,11 +177,11 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 func (a *api) unknown(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: everything under /api/v1 is read-only; queries, series and labels may be asked for with POST"}
+		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences can be changed; queries, series and labels may be asked for with POST"}
 	}
 	return &Error{
 		http.StatusNotFound, "not_found",
-		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters and " +
+		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/silences and " +
 			"/api/v1/status, and of Prometheus's API rules, query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo",
 	}
 }

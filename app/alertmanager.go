@@ -57,19 +57,6 @@ func (a *App) Silences(ctx context.Context) (out []alertd.SilenceView, err error
 	return out, err
 }
 
-// SetSilence makes a silence, or changes one, and returns the ID that it is known by from then on.
-func (a *App) SetSilence(ctx context.Context, s alertd.Silence) (id string, err error) {
-	err = a.do(ctx, func(l *leader) (engine.Input, error) {
-		in, known, err := l.machine.PlanSilence(clock(), s, newUUID())
-		if err != nil {
-			return nil, err
-		}
-		id = known
-		return in, nil
-	})
-	return id, err
-}
-
 // ExpireSilence ends a silence now.
 func (a *App) ExpireSilence(ctx context.Context, id string) error {
 	return a.do(ctx, func(l *leader) (engine.Input, error) {

@@ -50,7 +50,7 @@ func (a *App) handler() http.Handler {
 	}
 	return api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
-		Rules: a.ruleStatus, Series: series{a},
+		Rules: a.ruleStatus, Series: series{a}, Silences: a,
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
 		Dashboard: web.New(pages), Alert: web.Alert(pages), Runbooks: web.Runbooks(pages),
 		V2: amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),

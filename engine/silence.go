@@ -82,7 +82,7 @@ func (SilencesSet) input() {}
 // [alertd.ErrInvalid].
 func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) (in SilencesSet, id string, err error) {
 	now = now.UTC().Truncate(time.Millisecond) // as it is shown, so that who changes it can send the same beginning back
-	want.StartsAt, want.EndsAt, want.UpdatedAt = want.StartsAt.UTC(), want.EndsAt.UTC(), now
+	want.StartsAt, want.EndsAt, want.UpdatedAt = want.StartsAt.UTC(), want.EndsAt.UTC().Truncate(time.Millisecond), now
 	want.Awaits, want.NoticedAt = nil, time.Time{}
 	old := m.silences[want.ID]
 	if want.ID != "" && old == nil {

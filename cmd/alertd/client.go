@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,11 @@ type outputFlags struct {
 
 // get asks the daemon for path and decodes the data of its answer into out.
 func (f daemonFlags) get(ctx context.Context, path string, query url.Values, out any) error {
+	return f.ask(ctx, http.MethodGet, path, query, nil, out)
+}
+
+// ask asks or tells the daemon something: body, unless it is nil, goes along as JSON.
+func (f daemonFlags) ask(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	base, err := url.Parse(f.URL)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return &usageError{
@@ -42,9 +48,20 @@ func (f daemonFlags) get(ctx context.Context, path string, query url.Values, out
 	target.RawQuery = query.Encode()
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		sent = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target.String(), sent)
 	if err != nil {
 		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("User-Agent", "alertd/"+versionText())
 	req.Header.Set("Accept", "application/json")
@@ -60,17 +77,17 @@ func (f daemonFlags) get(ctx context.Context, path string, query url.Values, out
 		}
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("the daemon at %s stopped in the middle of its answer: %w", base.Redacted(), err)
-	case len(body) > answerLimit:
+	case len(answer) > answerLimit:
 		return &failure{
 			err:  fmt.Errorf("the answer of %s is longer than %d MiB", base.Redacted(), answerLimit>>20),
 			hint: "ask for less with --since, --limit or a filter",
 		}
 	}
-	return decodeAnswer(resp, body, base, out)
+	return decodeAnswer(resp, answer, base, out)
 }
 
 // decodeAnswer unwraps {"status":"success","data":…}, or turns the answer's error into ours.

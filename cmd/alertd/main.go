@@ -34,6 +34,7 @@ type commands struct {
 	History  historyCmd  `cmd:"" help:"Show what happened: every change of every alert's state."`
 	Why      whyCmd      `cmd:"" help:"Say why an alert was told, or was not: every decision, with its reason."`
 	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when."`
+	Silence  silenceCmd  `cmd:"" help:"Make, show and end silences; see first what one would hide."`
 	Calendar calendarCmd `cmd:"" help:"Show business hours: openings, holidays, changes of the clocks."`
 	Route    routeCmd    `cmd:"" help:"Show who is told of an alert, when and why."`
 	Version  versionCmd  `cmd:"" help:"Show which alertd this is."`

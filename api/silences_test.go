@@ -1,0 +1,86 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"alertd"
+)
+
+// silencer remembers what it was asked for.
+type silencer struct {
+	asked []string
+	err   error
+}
+
+func (s *silencer) Silences(context.Context) ([]alertd.SilenceView, error) {
+	return []alertd.SilenceView{
+		{Silence: alertd.Silence{ID: "over"}, State: alertd.SilenceExpired},
+		{Silence: alertd.Silence{ID: "to-come"}, State: alertd.SilencePending},
+		{Silence: alertd.Silence{ID: "now"}, State: alertd.SilenceActive},
+	}, s.err
+}
+
+func (s *silencer) MakeSilence(_ context.Context, want alertd.Silence, force bool) (string, error) {
+	s.asked = append(s.asked, fmt.Sprint("make ", want.Matchers, " ", want.Or, " ", !want.StartsAt.IsZero(), " ", force))
+	return "new", s.err
+}
+
+func (s *silencer) PreviewSilence(_ context.Context, want alertd.Silence) (alertd.SilencePreview, error) {
+	s.asked = append(s.asked, fmt.Sprint("preview ", want.Matchers, " ", want.Recurs))
+	return alertd.SilencePreview{Firing: 3}, s.err
+}
+
+func (s *silencer) ExpireSilence(_ context.Context, id string) error {
+	s.asked = append(s.asked, "expire "+id)
+	return s.err
+}
+
+func TestSilences(t *testing.T) {
+	const what = `"matchers":[{"name":"a","value":"b"}],"endsAt":"2026-01-16T00:00:00Z","createdBy":"me","comment":"why"`
+	invalid := fmt.Errorf("%w: too broad", alertd.ErrInvalid)
+	for _, c := range []struct {
+		request, body string
+		err           error
+		status        int
+		answer, asked string
+	}{
+		{"GET /api/v1/silences", "", nil, 200, `"silences":[{"id":"now"`, ""},
+		{"GET /api/v1/silences?expired=true", "", nil, 200, `{"id":"over"`, ""},
+		{"GET /api/v1/silences?all=1", "", nil, 400, `there are expired`, ""},
+		{"GET /api/v1/silences/to-come", "", nil, 200, `"data":{"id":"to-come"`, ""},
+		{"GET /api/v1/silences/nope", "", nil, 404, `there is no such silence`, ""},
+		{"GET /api/v1/silences", "", alertd.ErrStandby, 503, `another node leads`, ""},
+		{"POST /api/v1/silences", "{" + what + `,"or":[[{"name":"c","value":"d","isRegex":true,"isEqual":false}]],"force":true}`, nil, 200, `"silenceID":"new"`, `make [a="b"] [[c!~"d"]] true true`},
+		{"POST /api/v1/silences", "{" + what + "}", invalid, 400, `not valid: too broad`, `make [a="b"] [] true false`},
+		{"POST /api/v1/silences", strings.Replace("{"+what+"}", "why", " ", 1), nil, 400, `has no comment; say why`, ""},
+		{"POST /api/v1/silences", strings.Replace("{"+what+"}", `"me"`, `""`, 1), nil, 400, `has no createdBy`, ""},
+		{"POST /api/v1/silences", "{" + what + `,"forever":true}`, nil, 400, `unknown field`, ""},
+		{"POST /api/v1/silences", `{"matchers":1}`, nil, 400, `the body is not a silence`, ""},
+		{"POST /api/v1/silences", strings.Repeat(" ", 64<<10) + "{}", nil, 413, `larger than 64 KiB`, ""},
+		{"POST /api/v1/silences/preview", "{" + what + `,"recurs":{"cron":"0 2 * * *","duration":"1h","zone":"UTC"}}`, nil, 200, `"firing":3`, `preview [a="b"] 0 2 * * * for 1h, UTC`},
+		{"DELETE /api/v1/silences/now", "", nil, 200, `"status":"success"`, "expire now"},
+		{"DELETE /api/v1/silences/nope", "", alertd.ErrNotFound, 404, `not found; GET /api/v1/silences lists them`, "expire nope"},
+	} {
+		s := &silencer{err: c.err}
+		o := options(t)
+		o.Silences = s
+		method, path, _ := strings.Cut(c.request, " ")
+		w := httptest.NewRecorder()
+		New(o).ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(c.body)))
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.answer) || strings.Join(s.asked, "; ") != c.asked {
+			t.Errorf("%s %.100s: %d %s, asked %q\nwant %d %s, asked %q", c.request, c.body, w.Code, w.Body, s.asked, c.status, c.answer, c.asked)
+		}
+	}
+	o := options(t)
+	o.Silences = &silencer{}
+	r := httptest.NewRequest("POST", "/api/v1/silences", strings.NewReader("{"+what+"}"))
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	w := httptest.NewRecorder()
+	if New(o).ServeHTTP(w, r); w.Code != 403 {
+		t.Errorf("another site's page: %d %s", w.Code, w.Body)
+	}
+}
