@@ -44,8 +44,8 @@ bench: ## Measure latency and throughput on the real binary; prints a table and 
 micro: ## Run the packages' own benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-cost: ## Measure what a sample costs, by rules and number of series
-	go test -run '^$$' -bench Cost -benchtime 1s ./rules
+cost: ## Measure what a sample costs, by rules and number of series (a part of make bench)
+	go run ./bench -json '' -run '^(cost|load rules)$$'
 
 lint: ## gofumpt, go vet, staticcheck, go fix
 	@out="$$($(TOOLS) gofumpt -l .)"; if [ -n "$$out" ]; then echo "not formatted, type make fmt:"; echo "$$out"; exit 1; fi

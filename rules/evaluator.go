@@ -35,7 +35,7 @@ const (
 	// times over, so that such rules take some percents of a core and not all of it.
 	perSeries = 200 * time.Microsecond
 	// sweepEvery is how often series that went silent are looked for.
-	sweepEvery = time.Minute
+	sweepEvery = 5 * time.Minute
 	// queryTimeout ends an expression that would hold everything up.
 	queryTimeout = 10 * time.Second
 	// querySamples bounds the memory of one evaluation: 16 bytes each.
@@ -54,6 +54,7 @@ type Evaluator struct {
 
 	set    *Set
 	window *window
+	last   *series // of the newest sample that somebody reads
 	groups []*groupRun
 	rules  []*ruleRun
 
@@ -104,7 +105,8 @@ type ruleRun struct {
 	uses     []use    // the selectors of the expression that the engine gets
 	indexes  []*index // of the uses
 	keys     map[string]*key
-	events   bool // samples make its keys dirty
+	saying   map[*key]bool // keys of which something was found the last time
+	events   bool          // samples make its keys dirty
 	program  *program
 	recovery *program // of the recovery condition
 	delta    int64    // for how long the engine has to believe samples, milliseconds
@@ -128,12 +130,11 @@ type groupRun struct {
 	last     evaluation
 }
 
-// key is one partition of a rule; for a rule that is evaluated whole, all of it.
+// key is one partition of a rule; for a rule that is evaluated whole, all of it. As in a series, what every sample
+// touches stands first, and what most keys have one of stands in the key itself.
 type key struct {
-	rule    *ruleRun
-	members [][]*series // by use
-	bySlot  []int64     // newest sample of each metric that the rule reads
-
+	rule       *ruleRun
+	bySlot     []int64 // newest sample of each metric that the rule reads; nil: it reads one only
 	dirty      bool
 	unsorted   bool // members are not in order
 	isLate     bool
@@ -143,13 +144,51 @@ type key struct {
 	seq        uint64
 	prev, next *key
 
-	ran      int64  // when it was last evaluated, nanoseconds, our time
-	at       int64  // the instant that it was last evaluated at, milliseconds
-	quiet    uint64 // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
-	scope    string
-	lateFrom int64 // the oldest of the samples that came after their slot, if any did (isLate)
+	ran     int64       // when it was last evaluated, nanoseconds, our time
+	at      int64       // the instant that it was last evaluated at, milliseconds
+	quiet   uint64      // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
+	members [][]*series // by use
+	only    [1][]*series
+	lone    [1]*series
+
 	found    []alertd.Finding
 	back     []recovery // results of the recovery condition, as found
+	scope    string
+	lateFrom int64 // the oldest of the samples that came after their slot, if any did (isLate)
+}
+
+// newKey has room for one series of each selector, which is what most keys have.
+func newKey(r *ruleRun, scope string) *key {
+	k := &key{rule: r, scope: scope, at: never}
+	k.members, k.only[0] = k.only[:], k.lone[:0]
+	if len(r.uses) != 1 {
+		k.members = make([][]*series, len(r.uses))
+	}
+	if len(r.metrics) > 1 {
+		k.bySlot = slices.Repeat([]int64{never}, len(r.metrics))
+	}
+	return k
+}
+
+// heard notes a sample of one of the metrics that the rule reads.
+func (k *key) heard(slot int, t int64) {
+	if len(k.bySlot) > 0 {
+		k.bySlot[slot] = max(k.bySlot[slot], t)
+	}
+}
+
+// tell notes what was found for the key at an instant.
+func (k *key) tell(found []alertd.Finding, back []recovery, at int64) {
+	k.at = at
+	if len(found)+len(back) == 0 && len(k.found)+len(k.back) == 0 {
+		return
+	}
+	k.found, k.back = found, back
+	if len(found)+len(back) > 0 {
+		k.rule.saying[k] = true
+	} else {
+		delete(k.rule.saying, k)
+	}
 }
 
 type queue uint8
@@ -192,6 +231,7 @@ func NewEvaluator(set *Set, o Options, now time.Time) *Evaluator {
 func (e *Evaluator) SetRules(set *Set, now time.Time) {
 	oldRules, oldGroups, oldSeries, oldest := e.rules, e.groups, e.window.series, e.oldest
 	e.clock(now)
+	e.last = nil
 	e.set, e.window, e.rules, e.groups = set, newWindow(), nil, nil
 	e.oldest, e.youngest, e.ready, e.timers, e.counts.Dirty = nil, nil, nil, nil, 0
 	e.parser.exprs = make(map[string]parser.Expr)
@@ -217,7 +257,7 @@ func (e *Evaluator) SetRules(set *Set, now time.Time) {
 	slices.SortFunc(kept, byLabels)
 	for _, s := range kept {
 		if s.indexes = e.window.matching(s.labels); len(s.indexes) > 0 {
-			s.touches = nil
+			s.touches, s.follower = nil, nil
 			s.keep = e.keep(s)
 			e.window.add(s)
 		}
@@ -229,7 +269,7 @@ func (e *Evaluator) addGroup(g *group, now time.Time) {
 	run := &groupRun{group: g, evaluator: e, interval: cmp.Or(g.interval, e.opts.Interval), slot: never}
 	run.next = run.slotBefore(now).Add(run.interval)
 	for _, r := range g.rules {
-		rr := &ruleRun{rule: r, group: run, keys: make(map[string]*key), latest: never, epoch: 1, shortest: math.MaxInt64}
+		rr := &ruleRun{rule: r, group: run, keys: make(map[string]*key), saying: make(map[*key]bool), latest: never, epoch: 1, shortest: math.MaxInt64}
 		rr.events = r.eventDriven() && !e.opts.NoEvents
 		if r.expr != nil {
 			if _, ok := e.parser.exprs[r.text]; !ok {
@@ -295,7 +335,8 @@ func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
 			}
 			k.ran, k.at = o.ran, o.at
 			if same {
-				k.found, k.back, k.quiet = o.found, o.back, o.quiet
+				k.quiet = o.quiet
+				k.tell(o.found, o.back, o.at)
 			}
 			heirs[o] = k
 		}
@@ -340,17 +381,14 @@ func (r *ruleRun) join(s *series, use int) {
 	scope := r.partition.Scope(s.labels)
 	k := r.keys[scope]
 	if k == nil {
-		k = &key{rule: r, scope: scope, members: make([][]*series, len(r.uses)), bySlot: make([]int64, len(r.metrics)), at: never}
-		for i := range k.bySlot {
-			k.bySlot[i] = never
-		}
+		k = newKey(r, scope)
 		r.keys[scope] = k
 	}
 	k.members[use] = append(k.members[use], s)
 	k.unsorted = true
 	t := touch{k, r.uses[use].slot}
-	if s.newest > k.bySlot[t.slot] && !s.empty() {
-		k.bySlot[t.slot] = s.newest
+	if !s.empty() {
+		k.heard(t.slot, s.newest)
 	}
 	if r.events && !slices.Contains(s.touches, t) {
 		s.touches = append(s.touches, t)
@@ -402,19 +440,9 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 		e.counts.TooNew++
 		return nil
 	}
-	hash := sample.Labels.Hash()
-	s := e.window.find(sample.Labels, hash)
+	s := e.seriesOf(sample)
 	if s == nil {
-		found := e.window.matching(sample.Labels)
-		e.names.note(sample.Labels.Get(alertd.LabelMetric))
-		if len(found) == 0 {
-			e.counts.Unread++
-			return nil
-		}
-		s = newSeries(sample.Labels, hash)
-		s.indexes = found
-		s.keep = e.keep(s)
-		e.window.add(s)
+		return nil
 	}
 	if valid := sample.ValidFor.Milliseconds(); valid != s.validFor && sample.T >= s.newest {
 		s.validFor = valid
@@ -437,9 +465,39 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 			s.remember(exemplar{sample.T, sample.V, sample.Trace})
 		}
 		for _, t := range s.touches {
-			t.key.bySlot[t.slot] = max(t.key.bySlot[t.slot], sample.T)
+			t.key.heard(t.slot, sample.T)
 		}
 	}
+	return s
+}
+
+// seriesOf finds, or makes, the series of a sample; nil if nobody reads it. A publisher says the same things in the
+// same order every time, so the first guess is the series that came after this one's predecessor the last time. With
+// many series that saves what finding one costs most: waiting for the memory of a large map.
+func (e *Evaluator) seriesOf(sample *alertd.Sample) *series {
+	before := e.last
+	if before != nil && before.follower != nil && labels.Equal(before.follower.labels, sample.Labels) && !before.follower.dead {
+		e.last = before.follower
+		return e.last
+	}
+	hash := sample.Labels.Hash()
+	s := e.window.find(sample.Labels, hash)
+	if s == nil {
+		found := e.window.matching(sample.Labels)
+		e.names.note(sample.Labels.Get(alertd.LabelMetric))
+		if len(found) == 0 {
+			e.counts.Unread++
+			return nil
+		}
+		s = newSeries(sample.Labels, hash)
+		s.indexes = found
+		s.keep = e.keep(s)
+		e.window.add(s)
+	}
+	if before != nil {
+		before.follower = s
+	}
+	e.last = s
 	return s
 }
 
@@ -636,29 +694,37 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 	} else {
 		e.counts.Keyed++
 	}
-	v := alertd.Verdict{Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC()}
-	found, err := e.evaluate(r, k, at, at)
-	var back []recovery
-	if err == nil {
-		back, err = e.recovered(r, k, at)
-	}
+	found, back, err := e.ask(r, k, at)
 	if err != nil {
 		e.counts.Errors++
-		v.Err, v.Unknown = err.Error(), e.failed(r, k, at)
-		r.last.err = v.Err
+		r.last.err = err.Error()
 		k.quiet = 0
-		return v, true // what was found before is not known to hold at this instant, so k.at stays
+		// What was found before is not known to hold at this instant, so k.at stays.
+		return alertd.Verdict{
+			Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC(), Err: r.last.err, Unknown: e.failed(r, k, at),
+		}, true
 	}
-	v.True, k.found, k.back, k.at = found, found, back, at
-	v.Recovered, v.Witness = labelsOf(back), r
+	k.tell(found, back, at)
 	r.latest = max(r.latest, at)
-	if len(found) > 0 {
+	switch {
+	case len(found) > 0:
 		k.quiet = 0
-		return v, true
+	case k.quiet == r.epoch && r.meta.KeepFiringFor == 0 && !r.meta.Recovers:
+		return alertd.Verdict{}, false
+	default:
+		k.quiet = r.epoch
 	}
-	told := k.quiet == r.epoch && r.meta.KeepFiringFor == 0 && !r.meta.Recovers
-	k.quiet = r.epoch
-	return v, !told
+	return alertd.Verdict{
+		Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC(), True: found, Recovered: labelsOf(back), Witness: r,
+	}, true
+}
+
+// ask evaluates a rule and its recovery condition, if it has one, for a key at an instant.
+func (e *Evaluator) ask(r *ruleRun, k *key, at int64) (found []alertd.Finding, back []recovery, err error) {
+	if found, err = e.evaluate(r, k, at, at); err == nil && r.recover != nil {
+		back, err = e.recovered(r, k, at)
+	}
+	return found, back, err
 }
 
 // instant is what a dirty key is evaluated at: its newest sample, but not before what it was evaluated at already,
@@ -723,6 +789,7 @@ func (e *Evaluator) query(v view, text string, at int64) (promql.Vector, error) 
 
 // tick evaluates a group whole.
 func (e *Evaluator) tick(g *groupRun, now time.Time, out []alertd.Verdict) []alertd.Verdict {
+	out = slices.Grow(out, len(g.rules))
 	slot := g.slotBefore(now)
 	e.counts.MissedSlots += uint64(slot.Sub(g.next) / g.interval)
 	g.next = slot.Add(g.interval)
@@ -806,13 +873,7 @@ func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
 
 // repeat replaces what was found for keys that were evaluated after the slot.
 func (r *ruleRun) repeat(found []alertd.Finding, back []recovery, slot int64) ([]alertd.Finding, []recovery) {
-	var later []*key
-	for _, k := range r.keys {
-		if k.at > slot {
-			later = append(later, k)
-		}
-	}
-	if len(later) == 0 {
+	if len(found)+len(back)+len(r.saying) == 0 {
 		return found, back
 	}
 	known := func(scope string) bool {
@@ -821,8 +882,10 @@ func (r *ruleRun) repeat(found []alertd.Finding, back []recovery, slot int64) ([
 	}
 	found = slices.DeleteFunc(found, func(f alertd.Finding) bool { return known(f.Scope) })
 	back = slices.DeleteFunc(back, func(b recovery) bool { return known(b.scope) })
-	for _, k := range later {
-		found, back = append(found, k.found...), append(back, k.back...)
+	for k := range r.saying {
+		if k.at > slot {
+			found, back = append(found, k.found...), append(back, k.back...)
+		}
 	}
 	slices.SortFunc(found, byFinding)
 	slices.SortFunc(back, func(a, b recovery) int { return labels.Compare(a.labels, b.labels) })

@@ -27,11 +27,7 @@ func (e *Evaluator) again(k *key, out []alertd.Verdict) []alertd.Verdict {
 	back := (r.group.slot - k.lateFrom) / step
 	for slot := r.group.slot - min(back, maxLateSlots)*step; slot <= r.group.slot; slot += step {
 		v := alertd.Verdict{Rule: r.meta, Scope: k.scope, At: time.UnixMilli(slot).UTC(), Witness: r, Late: true}
-		found, err := e.evaluate(r, k, slot, slot)
-		var back []recovery
-		if err == nil {
-			back, err = e.recovered(r, k, slot)
-		}
+		found, back, err := e.ask(r, k, slot)
 		if err != nil {
 			e.counts.Errors++
 			v.Err = err.Error()

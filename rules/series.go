@@ -25,19 +25,20 @@ const (
 // what a sample waits for.
 type series struct {
 	labels   labels.Labels
-	chain    *series         // next series with the same hash
+	follower *series         // whose sample came after one of this series, the last time; see Evaluator.seriesOf
 	head     []promql.FPoint // in order of time, all newer than what is sealed
 	newest   int64           // time of the newest sample, milliseconds
-	seen     int64           // our own time of the last append, milliseconds
-	keep     int64           // how long samples are kept, milliseconds
-	validFor int64           // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
 	touches  []touch
-	hists    []promql.HPoint // native histograms, in order of time; no instant has both
-	sealed   []sealed
+	seen     int64 // our own time of the last append, milliseconds
+	keep     int64 // how long samples are kept, milliseconds
+	validFor int64 // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
+	typed    bool  // has __type__ or __unit__, which functions drop as well
+	dead     bool
 
+	hists   []promql.HPoint // native histograms, in order of time; no instant has both
+	sealed  []sealed
+	chain   *series       // next series with the same hash
 	unnamed labels.Labels // without the metric's name
-	typed   bool          // has __type__ or __unit__, which functions drop as well
-	dead    bool
 	outcome outcome
 	hash    uint64
 	traces  []exemplar // at most traceSlots, in order of arrival

@@ -122,6 +122,7 @@ func (w *window) sweep(old func(*series) bool) {
 			next := s.chain
 			if s.dead = old(s); s.dead {
 				w.count--
+				s.follower = nil // or the living would keep many of the dead
 				for _, t := range s.touches {
 					keys[t.key] = true
 				}
@@ -151,6 +152,7 @@ func (w *window) sweep(old func(*series) bool) {
 		}
 		if left == 0 && !k.dirty {
 			delete(k.rule.keys, k.scope)
+			delete(k.rule.saying, k)
 		}
 	}
 }
