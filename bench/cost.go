@@ -23,7 +23,7 @@ type workload struct {
 	name   string
 	files  func() ([]rules.File, error)
 	series []metric // of one service
-	alarm  int      // the series of which a huge value makes a rule true
+	wrong  float64  // value of the first series that makes a rule true
 	goal   float64  // samples/s a core; 0: none was set
 }
 
@@ -36,9 +36,9 @@ type metric struct {
 }
 
 var workloads = []workload{
-	{name: "100 threshold rules", files: generated(thresholds), series: gauges(), goal: 300_000},
-	{name: "100 ratio rules", files: generated(ratios), series: counters(), goal: 100_000},
-	{name: "the shipped rules", files: shipped, series: shippedSeries(), alarm: 0},
+	{name: "100 threshold rules", files: generated(thresholds), series: gauges(), wrong: 1e12, goal: 300_000},
+	{name: "100 ratio rules", files: generated(ratios), series: counters(), wrong: 1e12, goal: 100_000},
+	{name: "the shipped rules", files: shipped, series: shippedSeries(), wrong: 1},
 }
 
 // thresholds are a warning and a critical limit for each of 50 gauges.
@@ -96,6 +96,7 @@ func shippedSeries() (out []metric) {
 	add := func(value, grows float64, name string, pairs ...string) {
 		out = append(out, metric{name, pairs, value, grows})
 	}
+	add(0, 0, "health_status", "status", "unhealthy")
 	add(0, 0, "disk_usage_ratio", "device", "/dev/sda")
 	for _, code := range []string{"200", "404"} {
 		add(0, 1, "http_requests_total", "code", code)
@@ -104,8 +105,10 @@ func shippedSeries() (out []metric) {
 	for _, le := range []string{"0.1", "0.5", "1", "5", "10", "+Inf"} {
 		add(0, 1, "http_request_duration_seconds_bucket", "le", le)
 	}
-	for _, s := range []string{"healthy", "degraded", "unhealthy"} {
+	for _, s := range []string{"healthy", "degraded"} {
 		add(0, 0, "health_status", "status", s)
+	}
+	for _, s := range []string{"healthy", "degraded", "unhealthy"} {
 		add(0, 0, "health_check_status", "check", "database", "status", s)
 	}
 	add(0, 0, "quota_used", "quota", "sends")
@@ -243,7 +246,7 @@ func (f *fleet) verdicts(n int) ([]time.Duration, error) {
 	for range n {
 		f.publish(1, false)
 		m := f.messages[0]
-		m.samples[f.alarm].V = 1e12
+		m.samples[0].V = f.wrong
 		begun, wrong := time.Now(), false
 		f.evaluator.Append(m.at, uint64(m.at.UnixNano()), m.samples)
 		for _, v := range f.evaluator.Run(m.at) {
@@ -252,7 +255,7 @@ func (f *fleet) verdicts(n int) ([]time.Duration, error) {
 		took = append(took, time.Since(begun))
 		f.spare, f.messages = append(f.spare, m), f.messages[:0]
 		if !wrong {
-			return nil, fmt.Errorf("no verdict about %s", m.samples[f.alarm].Labels)
+			return nil, fmt.Errorf("no verdict about %s", m.samples[0].Labels)
 		}
 	}
 	return took, nil
@@ -302,7 +305,7 @@ func costs(ctx context.Context, _ *bench) (out []result, err error) {
 	return out, nil
 }
 
-// loading measures how long a file of a thousand alerts takes from its bytes to the first sample.
+// loading measures what it costs to load a file of a thousand alerts.
 func loading(context.Context, *bench) ([]result, error) {
 	src := new(strings.Builder)
 	src.WriteString("groups:\n- name: g\n  rules:\n")
@@ -316,12 +319,16 @@ func loading(context.Context, *bench) ([]result, error) {
       description: '{{ with query "sum(all_total)" }}{{ . | first | value }}{{ end }} requests in all'
 `, i, i, i)
 	}
-	begun := time.Now()
+	begun, err := coreTime()
+	if err != nil {
+		return nil, err
+	}
 	set, err := rules.Parse([]rules.File{{Name: "rules.yaml", Data: []byte(src.String())}})
 	if err != nil {
 		return nil, err
 	}
-	rules.NewEvaluator(set, rules.Options{}, begun)
-	took := time.Since(begun)
-	return []result{{Name: "load 1,000 alerts", Value: took.Seconds() * 1000, Unit: "ms", Goal: 1000, Note: "file to evaluator, in process"}}, nil
+	rules.NewEvaluator(set, rules.Options{}, time.Now())
+	ended, err := coreTime()
+	took := (ended - begun).Seconds() * 1000
+	return []result{{Name: "load 1,000 alerts", Value: took, Unit: "ms of a core", Goal: 1000, Note: "file to evaluator, in process"}}, err
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
-	"github.com/prometheus/prometheus/util/kahansum"
 
 	"alertd"
 )
@@ -71,6 +70,11 @@ func compile(expr parser.Expr, uses []use, first int, delta time.Duration) *prog
 	if root == nil || c.next != len(uses) {
 		return nil
 	}
+	for i, n := range c.aggregates {
+		if first == 0 { // keys remember the buckets of the rule's own expression
+			n.number, n.of = i, len(c.aggregates)
+		}
+	}
 	return &program{root: root}
 }
 
@@ -88,9 +92,10 @@ func (p *program) run(v view, at int64) (promql.Vector, bool) {
 
 // compiler walks an expression in the order in which uses lists its selectors.
 type compiler struct {
-	uses  []use
-	next  int
-	delta int64
+	uses       []use
+	next       int
+	delta      int64
+	aggregates []*aggregateNode
 }
 
 // takes gives the number of the selector that comes next, and whether programs can read it.
@@ -179,6 +184,7 @@ func (c *compiler) aggregate(e *parser.AggregateExpr) node {
 	if e.Without {
 		n.cut = sorted(append(slices.Clone(e.Grouping), alertd.LabelMetric))
 	}
+	c.aggregates = append(c.aggregates, n)
 	return n
 }
 
@@ -336,12 +342,11 @@ func (n *rangeNode) run(c call) ([]element, bool) {
 		if s.typed || len(s.hists) > 0 {
 			return nil, false
 		}
-		n.points = s.span(n.points[:0], at-n.width, at)
-		n.points = slices.DeleteFunc(n.points, func(p promql.FPoint) bool { return value.IsStaleNaN(p.F) })
-		if len(n.points) == 0 {
+		points := n.read(s, at)
+		if len(points) == 0 {
 			continue
 		}
-		n.matrix[0] = promql.Series{Metric: s.labels, Floats: n.points}
+		n.matrix[0] = promql.Series{Metric: s.labels, Floats: points}
 		n.helper.Ts = c.at
 		out, _ := n.f(nil, n.matrix, n.args, &n.helper)
 		n.helper.Out = out[:0]
@@ -354,6 +359,17 @@ func (n *rangeNode) run(c call) ([]element, bool) {
 		}
 	}
 	return n.out, true
+}
+
+// read gives the samples of a series in the range, without staleness markers. The functions only read them, so where
+// nothing is compressed and nothing was ever marked they need not be copied.
+func (n *rangeNode) read(s *series, at int64) []promql.FPoint {
+	if len(s.sealed) == 0 && !s.marked {
+		return s.headSpan(at-n.width, at)
+	}
+	n.points = s.span(n.points[:0], at-n.width, at)
+	n.points = slices.DeleteFunc(n.points, func(p promql.FPoint) bool { return value.IsStaleNaN(p.F) })
+	return n.points
 }
 
 // quantileNode is histogram_quantile of classic histograms.
@@ -384,105 +400,6 @@ func (n *quantileNode) run(c call) ([]element, bool) {
 		n.out = append(n.out, element{s.Metric, nil, s.F})
 	}
 	return n.out, !clash(n.out)
-}
-
-// aggregateNode is an aggregation.
-type aggregateNode struct {
-	op      parser.ItemType
-	below   node
-	without bool
-	names   []string // as written, sorted
-	cut     []string // what tells groups apart: these labels, or all but these
-	groups  map[string]*bucket
-	turn    uint64
-	seen    []*bucket
-	buf     []byte
-	builder labels.Builder
-	out     []element
-}
-
-// bucket is a group of an aggregation. Buckets are kept, since the next run has the same groups, or is about
-// another key whose turn will come again.
-type bucket struct {
-	labels labels.Labels
-	turn   uint64
-	v, c   float64 // value and its compensation (Kahan)
-	n      float64
-}
-
-// maxBuckets bounds what groups that never come again can take.
-const maxBuckets = 100_000
-
-func (n *aggregateNode) run(c call) ([]element, bool) {
-	in, ok := n.below.run(c)
-	if !ok {
-		return nil, false
-	}
-	if len(n.groups) > maxBuckets {
-		clear(n.groups)
-	}
-	n.turn++
-	n.seen = n.seen[:0]
-	for _, el := range in {
-		b := n.bucket(el)
-		if b.turn != n.turn {
-			b.turn, b.v, b.c, b.n = n.turn, el.v, 0, 1
-			n.seen = append(n.seen, b)
-			continue
-		}
-		b.n++
-		switch n.op {
-		case parser.SUM, parser.AVG:
-			b.v, b.c = kahansum.Inc(el.v, b.v, b.c)
-			if n.op == parser.AVG && math.IsInf(b.v, 0) {
-				return nil, false // the engine has a second way to a mean, for sums that overflow
-			}
-		case parser.MIN:
-			if b.v > el.v || math.IsNaN(b.v) {
-				b.v = el.v
-			}
-		case parser.MAX:
-			if b.v < el.v || math.IsNaN(b.v) {
-				b.v = el.v
-			}
-		}
-	}
-	n.out = n.out[:0]
-	for _, b := range n.seen {
-		v := b.v
-		switch n.op {
-		case parser.SUM:
-			v += b.c
-		case parser.AVG:
-			v = b.v/b.n + b.c/b.n
-		case parser.COUNT:
-			v = b.n
-		case parser.GROUP:
-			v = 1
-		}
-		n.out = append(n.out, element{b.labels, nil, v})
-	}
-	return n.out, true
-}
-
-func (n *aggregateNode) bucket(el element) *bucket {
-	if n.without {
-		n.buf = el.labels.BytesWithoutLabels(n.buf, n.cut...)
-	} else {
-		n.buf = el.labels.BytesWithLabels(n.buf, n.cut...)
-	}
-	b, ok := n.groups[string(n.buf)]
-	if !ok {
-		n.builder.Reset(el.labels)
-		if n.without {
-			n.builder.Del(n.cut...)
-		} else {
-			n.builder.Keep(n.names...)
-		}
-		b = &bucket{labels: n.builder.Labels()}
-		n.groups[string(n.buf)] = b
-	}
-	return b
 }
 
 // scalarNode is an operation of a vector with a scalar.
@@ -573,11 +490,14 @@ func (n *matchNode) run(c call) ([]element, bool) {
 	if len(left) == 0 || len(right) == 0 {
 		return n.out, true
 	}
+	f, holds := arithmetic(n.op), compares(n.op)
+	if len(left) == 1 && len(right) == 1 && labels.Equal(left[0].labels, right[0].labels) {
+		return n.match(f, holds, left[0], right[0].v), true // as in the evaluation of most keys: no need to look what they match by
+	}
 	if !n.build(right) {
 		return nil, false
 	}
 	n.taken = append(n.taken[:0], make([]bool, len(right))...)
-	f, holds := arithmetic(n.op), compares(n.op)
 	for _, el := range left {
 		i, there := n.find(el, right)
 		if !there {
@@ -587,16 +507,22 @@ func (n *matchNode) run(c call) ([]element, bool) {
 			return nil, false
 		}
 		n.taken[i] = true
-		switch {
-		case f != nil:
-			n.out = append(n.out, element{n.result(el, true), nil, f(el.v, right[i].v)})
-		case n.asBool:
-			n.out = append(n.out, element{n.result(el, true), nil, truth(holds(el.v, right[i].v))})
-		case holds(el.v, right[i].v):
-			n.out = append(n.out, element{n.result(el, false), nil, el.v})
-		}
+		n.match(f, holds, el, right[i].v)
 	}
 	return n.out, true
+}
+
+// match adds the result of an element on the left and the value on the right that it matches.
+func (n *matchNode) match(f func(a, b float64) float64, holds func(a, b float64) bool, el element, right float64) []element {
+	switch {
+	case f != nil:
+		n.out = append(n.out, element{n.result(el, true), nil, f(el.v, right)})
+	case n.asBool:
+		n.out = append(n.out, element{n.result(el, true), nil, truth(holds(el.v, right))})
+	case holds(el.v, right):
+		n.out = append(n.out, element{n.result(el, false), nil, el.v})
+	}
+	return n.out
 }
 
 // build prepares find. It reports false if two elements cannot be told apart. One element, the usual case in the

@@ -148,6 +148,7 @@ type key struct {
 	at      int64       // the instant that it was last evaluated at, milliseconds
 	quiet   uint64      // the rule's epoch in which the last word on this key was "nothing"; 0: it was not
 	members [][]*series // by use
+	memos   []memo      // of the program's aggregations
 	only    [1][]*series
 	lone    [1]*series
 

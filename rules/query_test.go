@@ -72,7 +72,9 @@ func TestSelectCopies(t *testing.T) {
 // A field that is added to series has to be copied, or shared knowingly.
 func TestSnapshotKnowsEveryField(t *testing.T) {
 	copied := []string{"labels", "sealed", "head", "hists", "newest"}
-	left := []string{"unnamed", "typed", "hash", "chain", "seen", "keep", "traces", "touches", "indexes", "dead", "outcome", "validFor", "follower"}
+	left := []string{
+		"unnamed", "typed", "hash", "chain", "seen", "keep", "traces", "touches", "indexes", "dead", "outcome", "validFor", "follower", "marked",
+	}
 	for f := range reflect.TypeFor[series]().Fields() {
 		if !slices.Contains(copied, f.Name) && !slices.Contains(left, f.Name) {
 			t.Errorf("series.%s: say in snapshot what becomes of it, and name it here", f.Name)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 
@@ -34,6 +35,7 @@ type series struct {
 	validFor int64 // how long its newest sample wants to be believed, milliseconds; 0: as its readers do
 	typed    bool  // has __type__ or __unit__, which functions drop as well
 	dead     bool
+	marked   bool // a staleness marker came, ever
 
 	hists   []promql.HPoint // native histograms, in order of time; no instant has both
 	sealed  []sealed
@@ -79,6 +81,7 @@ const (
 // instant later than it that is still the value. A second sample for one instant is ignored, as in Prometheus.
 // A native histogram, where there is one, is the value.
 func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff int64) appended {
+	s.marked = s.marked || value.IsStaleNaN(v)
 	switch {
 	case s.empty() || t > s.newest:
 		if h != nil {
@@ -250,12 +253,17 @@ func (s *series) span(buf []promql.FPoint, from, to int64) []promql.FPoint {
 			}
 		}
 	}
+	return append(buf, s.headSpan(from, to)...)
+}
+
+// headSpan are the samples after from, up to and including to, that are not compressed.
+func (s *series) headSpan(from, to int64) []promql.FPoint {
 	i := sort.Search(len(s.head), func(i int) bool { return s.head[i].T > from })
 	j := len(s.head)
 	for j > i && s.head[j-1].T > to {
 		j--
 	}
-	return append(buf, s.head[i:j]...)
+	return s.head[i:j:j]
 }
 
 func (s *series) samples() int {
