@@ -24,7 +24,7 @@ var level = map[string]int{
 	"alertd/engine": 2,
 
 	"alertd/natsbus": 3, "alertd/ingest": 3, "alertd/journal": 3, "alertd/history": 3, "alertd/notifier": 3,
-	"alertd/healthpoll": 3, "alertd/nodes": 3, "alertd/templates": 3,
+	"alertd/healthpoll": 3, "alertd/nodes": 3, "alertd/telemetry": 3, "alertd/templates": 3,
 
 	// These stand on their neighbours of level 3, and nothing of level 3 stands on them.
 	"alertd/config": 4, "alertd/api": 4, "alertd/amapi": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,

@@ -17,7 +17,7 @@ func (a *App) do(ctx context.Context, plan func(*leader) (engine.Input, error)) 
 	if !a.leading.Load() {
 		return errStandby
 	}
-	c := command{plan: plan, done: make(chan error, 1)}
+	c := command{ctx: ctx, plan: plan, done: make(chan error, 1)}
 	select {
 	case a.commands <- c:
 	case <-ctx.Done():

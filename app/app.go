@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/robfig/cron/v3"
+	"go.opentelemetry.io/otel/trace"
 
 	"alertd"
 	"alertd/config"
@@ -31,6 +32,7 @@ import (
 	"alertd/nodes"
 	"alertd/notifier"
 	"alertd/rules"
+	"alertd/telemetry"
 )
 
 // Options say where the daemon finds what it needs and where it listens.
@@ -48,7 +50,8 @@ type Options struct {
 	Node    string    // this node's name in the journal; "" is made of the host's name and the data folder's
 	Console io.Writer // where pages go when no receiver is configured; nil is standard output
 	Version string
-	Log     *slog.Logger // nil logs nothing
+	Log     *slog.Logger         // nil logs nothing
+	Traces  trace.TracerProvider // nil traces nothing
 }
 
 // App is the daemon. Build it with [New], let it work with [App.Run], and end it with [App.Close].
@@ -77,6 +80,7 @@ type App struct {
 	reloadMu sync.Mutex // one reload at a time
 	current  atomic.Pointer[policy]
 
+	spans        *spans // nil: nothing is traced
 	startedAt    time.Time
 	readyOnce    sync.Once
 	leading      atomic.Bool
@@ -97,11 +101,12 @@ type cleanup struct {
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{
 		o: o, log: o.Log, node: o.Node, queries: make(chan func(*leader)), commands: make(chan command), reloads: make(chan *policy),
-		answers: make(chan alertd.Attempt, 64), startedAt: clock(),
+		answers: make(chan alertd.Attempt, 64), startedAt: clock(), spans: newSpans(o.Traces),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}
+	a.log = telemetry.LogTraces(a.log)
 	if a.node == "" {
 		a.node = nodeName(o.Data)
 	}
@@ -140,10 +145,10 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	if err := a.openHistory(ctx); err != nil {
 		return nil, err
 	}
-	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log})
+	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log, Tracer: a.spans.outgoing()})
 	a.outbox.SetSenders(p.senders)
-	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log, NATS: a.bus.Conn()})
-	a.http = a.handler()
+	a.poller = healthpoll.New(p.health, a.publish, healthpoll.Options{Log: a.log, NATS: a.bus.Conn(), Tracer: a.spans.probes()})
+	a.http = served(a.o.Traces, a.handler())
 	return a, nil
 }
 
@@ -345,7 +350,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	p := a.current.Load()
 	l := &leader{
 		App: a, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
-		arrivals: make(chan []arrival, 4), services: services{},
+		arrivals: make(chan []arrival, 4), services: services{}, traces: newTurnTrace(a.spans),
 	}
 	if err := l.fold(ctx); err != nil {
 		return l, err
@@ -429,11 +434,7 @@ func (a *App) project(ctx context.Context) error {
 		seq, err := a.history.LastSeq(ctx)
 		if err == nil {
 			err = a.journal.Follow(ctx, seq+1, func(rs []journal.Record) error {
-				out := make([]history.Record, len(rs))
-				for i, r := range rs {
-					out[i] = history.Record(r)
-				}
-				if err := a.history.Apply(ctx, out); err != nil {
+				if err := a.record(ctx, rs); err != nil {
 					return err
 				}
 				a.historyState.ok()
@@ -452,6 +453,17 @@ func (a *App) project(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// record applies commits to the history.
+func (a *App) record(ctx context.Context, commits []journal.Record) (err error) {
+	ctx, span := a.spans.applied(ctx, commits)
+	defer func() { ended(span, err) }()
+	out := make([]history.Record, len(commits))
+	for i, c := range commits {
+		out[i] = history.Record{Seq: c.Seq, Commit: c.Commit}
+	}
+	return a.history.Apply(ctx, out)
 }
 
 // jobs runs what recurs by the calendar: at night, the history forgets what is older than its retention, and the journal what it

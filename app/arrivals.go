@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/codes"
 
 	"alertd"
 	"alertd/ingest"
@@ -87,27 +88,37 @@ func (l *leader) decode(ctx context.Context, d *ingest.Decoder, batch []ingest.M
 	out := make([]arrival, len(batch))
 	defer func(before uint64) { l.metrics.skipped.Add(float64(d.Skipped() - before)) }(d.Skipped())
 	for i := range batch {
-		m := &batch[i]
-		a := &out[i]
-		a.seq, a.at = m.Seq, m.Time
-		a.health = strings.HasPrefix(m.Subject, natsbus.HealthPrefix)
-		problems := d.Decode(m.Subject, m.Header, m.Time, m.Data, &a.events)
-		if len(problems) == 0 || m.Seq <= l.met {
-			continue
-		}
-		for _, p := range problems {
-			l.metrics.deadLetters.Add(float64(max(p.Count, 1)))
-		}
-		const kept = 10 // of one message; the rest is counted
-		for _, p := range problems[:min(len(problems), kept)] {
-			dl := alertd.DeadLetter{
-				Seq: m.Seq, Subject: m.Subject, Time: m.Time, Reason: p.String(), Excerpt: alertd.ExcerptOf(m.Data),
-			}
-			l.log.Warn("event not understood", "subject", m.Subject, "seq", m.Seq, "reason", dl.Reason)
-			if err := l.deadLetters.Publish(ctx, dl); err != nil {
-				l.log.Error("dead letter not kept", "seq", m.Seq, "error", err)
-			}
-		}
+		l.decodeOne(ctx, d, &batch[i], &out[i])
 	}
 	return out
+}
+
+func (l *leader) decodeOne(ctx context.Context, d *ingest.Decoder, m *ingest.Message, a *arrival) {
+	a.seq, a.at = m.Seq, m.Time
+	a.health = strings.HasPrefix(m.Subject, natsbus.HealthPrefix)
+	if m.Seq <= l.met { // evaluated before: it only fills the window
+		d.Decode(m.Subject, m.Header, m.Time, m.Data, &a.events)
+		return
+	}
+	ctx, span := l.spans.process(ctx, m)
+	defer span.End()
+	problems := d.Decode(m.Subject, m.Header, m.Time, m.Data, &a.events)
+	if len(problems) == 0 {
+		return
+	}
+	span.SetStatus(codes.Error, problems[0].String())
+	ctx = ofPublisher(ctx, m)
+	for _, p := range problems {
+		l.metrics.deadLetters.Add(float64(max(p.Count, 1)))
+	}
+	const kept = 10 // of one message; the rest is counted
+	for _, p := range problems[:min(len(problems), kept)] {
+		dl := alertd.DeadLetter{
+			Seq: m.Seq, Subject: m.Subject, Time: m.Time, Reason: p.String(), Excerpt: alertd.ExcerptOf(m.Data),
+		}
+		l.log.WarnContext(ctx, "event not understood", "subject", m.Subject, "seq", m.Seq, "reason", dl.Reason)
+		if err := l.deadLetters.Publish(ctx, dl); err != nil {
+			l.log.ErrorContext(ctx, "dead letter not kept", "seq", m.Seq, "error", err)
+		}
+	}
 }

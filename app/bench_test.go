@@ -11,6 +11,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"alertd/app"
 )
@@ -19,11 +22,20 @@ import (
 // one process: publisher, NATS, decoding, window, evaluation of one of 100 threshold rules, over 10,000 series.
 func BenchmarkIngest(b *testing.B) {
 	for _, pack := range []int{1, 100} {
-		b.Run(fmt.Sprint("samples_a_message=", pack), func(b *testing.B) { benchmarkIngest(b, pack) })
+		b.Run(fmt.Sprint("samples_a_message=", pack), func(b *testing.B) { benchmarkIngest(b, pack, nil) })
 	}
 }
 
-func benchmarkIngest(b *testing.B, pack int) {
+// BenchmarkTraced is the same with traces that go nowhere.
+func BenchmarkTraced(b *testing.B) {
+	p := sdk.NewTracerProvider(sdk.WithBatcher(tracetest.NewNoopExporter()))
+	defer func() { _ = p.Shutdown(context.Background()) }()
+	for _, pack := range []int{1, 100} {
+		b.Run(fmt.Sprint("samples_a_message=", pack), func(b *testing.B) { benchmarkIngest(b, pack, p) })
+	}
+}
+
+func benchmarkIngest(b *testing.B, pack int, traces trace.TracerProvider) {
 	var rules strings.Builder
 	rules.WriteString("groups:\n- name: bench\n  interval: 1m\n  rules:\n")
 	for i := range 100 {
@@ -31,7 +43,7 @@ func benchmarkIngest(b *testing.B, pack int) {
 	}
 	a, err := app.New(b.Context(), app.Options{
 		Rules: fstest.MapFS{"rules.yaml": {Data: []byte(rules.String())}}, Data: b.TempDir(), Listen: "127.0.0.1:0",
-		NATSListen: "127.0.0.1:0", Console: io.Discard,
+		NATSListen: "127.0.0.1:0", Console: io.Discard, Traces: traces,
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -60,6 +60,7 @@ type leader struct {
 	lastEvent   time.Time // when the newest event arrived, or when we began to listen
 	seq         uint64    // of the newest commit
 	services    services
+	traces      *turnTrace
 }
 
 // arrival is one message, decoded.
@@ -74,6 +75,9 @@ type arrival struct {
 type saved struct {
 	Checkpoint uint64          `json:"checkpoint"`
 	Engine     json.RawMessage `json:"engine"`
+
+	// Traceparents of the newest decision about each alert, as far as they are remembered.
+	Decided map[alertd.Fingerprint]string `json:"decided,omitempty"`
 }
 
 // fold rebuilds the state from the newest snapshot and the journal after it.
@@ -87,6 +91,7 @@ func (l *leader) fold(ctx context.Context) error {
 			var m *engine.Machine
 			if m, err = engine.Restore(s.Engine); err == nil {
 				l.machine, l.checkpoint, l.seq = m, s.Checkpoint, from
+				l.traces.restore(s.Decided)
 			}
 		}
 	}
@@ -146,6 +151,7 @@ func (l *leader) run(ctx context.Context) error {
 
 // command is something that somebody wants done and waits for.
 type command struct {
+	ctx  context.Context                     // of who waits
 	plan func(*leader) (engine.Input, error) // reads the state, changes nothing
 	done chan error                          // one answer; there is room for it
 }
@@ -158,6 +164,7 @@ func (l *leader) obey(c command, inputs []engine.Input) []engine.Input {
 		return inputs
 	}
 	l.obeyed = append(l.obeyed, c.done)
+	l.traces.asked(c.ctx)
 	return append(inputs, in)
 }
 
@@ -230,13 +237,17 @@ func (l *leader) lag(now, newest time.Time) time.Duration {
 }
 
 // turn decides, remembers, and only then speaks.
-func (l *leader) turn(ctx context.Context, inputs []engine.Input) error {
+func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
+	l.traces.begin()
+	defer func() { l.traces.end(err) }()
 	now := clock()
 	if !now.Before(l.selfDue) {
 		l.selfDue = now.Add(rules.SelfEvery)
 		l.evaluator.Append(now, 0, rules.Self(now, l.lastEvent))
 	}
-	for _, v := range l.evaluate(now) {
+	verdicts := l.evaluate(now)
+	l.traces.judged(len(verdicts))
+	for _, v := range verdicts {
 		if v.Err != "" {
 			l.evaluationFailed(v)
 		}
@@ -279,7 +290,10 @@ func (l *leader) behind(now time.Time) bool {
 
 // step decides about one input, and commits what was decided before where it would not fit.
 func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error {
-	l.entries = append(l.entries, l.machine.Step(now, in)...)
+	began := l.traces.clock()
+	decided := l.machine.Step(now, in)
+	l.traces.decided(in, began, decided)
+	l.entries = append(l.entries, decided...)
 	if len(l.entries) < 200 { // cannot be too large but for whole notifications, which commit measures
 		return nil
 	}
@@ -302,7 +316,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	l.checkpoint, l.committedAt = checkpoint, now
 	for i := range l.entries {
 		l.metrics.count(&l.entries[i])
-		l.narrate(&l.entries[i])
+		l.narrate(l.traces.context(ctx), &l.entries[i])
 	}
 	if len(l.entries) > 0 {
 		l.unsaved++
@@ -342,7 +356,9 @@ func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64)
 
 // append remembers one commit. Nothing may be said before it is remembered, so while the journal cannot be
 // written, the loop waits here, and says so in readiness.
-func (l *leader) append(ctx context.Context, c alertd.Commit) error {
+func (l *leader) append(ctx context.Context, c alertd.Commit) (err error) {
+	ctx, span := l.traces.appending(ctx, &c)
+	defer func() { ended(span, err) }()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		started := time.Now()
 		seq, err := l.journal.Append(ctx, c)
@@ -357,7 +373,7 @@ func (l *leader) append(ctx context.Context, c alertd.Commit) error {
 			return fmt.Errorf("journal: %w", err)
 		}
 		l.journalState.failed(err)
-		l.log.Error("journal not written, nothing is sent until it is", "error", err, "retry_in", wait)
+		l.log.ErrorContext(ctx, "journal not written, nothing is sent until it is", "error", err, "retry_in", wait)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -371,7 +387,7 @@ func (l *leader) speak(now time.Time) {
 	out, next := l.machine.Outgoing(now)
 	l.outgoingDue = next
 	for _, d := range out {
-		l.outbox.Offer(notifier.Job{Notification: d.Notification, N: d.N, Uncertain: d.Uncertain})
+		l.outbox.Offer(notifier.Job{Notification: d.Notification, N: d.N, Uncertain: d.Uncertain, Trace: l.traces.of(d.Notification.ID)})
 	}
 }
 
@@ -400,7 +416,7 @@ func (l *leader) next() time.Time {
 func (l *leader) snapshot(ctx context.Context) {
 	state, err := l.machine.Snapshot()
 	if err == nil {
-		state, err = json.Marshal(saved{Checkpoint: l.checkpoint, Engine: state})
+		state, err = json.Marshal(saved{Checkpoint: l.checkpoint, Engine: state, Decided: l.traces.save()})
 	}
 	if err == nil {
 		err = l.journal.SaveSnapshot(ctx, l.seq, state)
@@ -428,13 +444,13 @@ func (l *leader) evaluationFailed(v alertd.Verdict) {
 }
 
 // narrate logs what an operator wants to read.
-func (l *leader) narrate(e *alertd.Entry) {
+func (l *leader) narrate(ctx context.Context, e *alertd.Entry) {
 	switch {
 	case e.Transition != nil:
-		l.log.Info("alert "+string(e.Transition.Alert.State), "alert", &e.Transition.Alert, "from", e.Transition.From,
+		l.log.InfoContext(ctx, "alert "+string(e.Transition.Alert.State), "alert", &e.Transition.Alert, "from", e.Transition.From,
 			"reason", string(e.Transition.Reason))
 	case e.Attempted != nil && e.Attempted.DeadLetter:
-		l.log.Error("notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
+		l.log.ErrorContext(ctx, "notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"alertd"
 )
@@ -33,6 +34,7 @@ type Options struct {
 	Client *http.Client // nil: one that keeps connections, follows no redirects and uses no proxy
 	TLS    *tls.Config  // how the certificates of targets are checked; nil: as the system does
 	NATS   *nats.Conn   // for targets of the kinds nats and heartbeat; nil: nothing is known of those
+	Tracer trace.Tracer // makes spans of probes that find something new, and of a few others; nil: none
 }
 
 // Poller asks targets for their health on schedule. Safe for concurrent use; run it once.
@@ -42,6 +44,7 @@ type Poller struct {
 	client  *http.Client
 	tls     *tls.Config
 	nats    *nats.Conn
+	tracing *tracing
 	limit   int           // of targets that are asked at one time
 	wake    chan struct{} // the schedule has changed
 	tell    chan struct{} // the poller has become blind, or sees again
@@ -63,11 +66,12 @@ type Poller struct {
 type watch struct {
 	Target
 	memory
-	slot     time.Time // its place in the interval
-	due      time.Time // when it is asked next: at slot, or earlier to confirm
-	confirms bool      // the coming question is one that confirms
-	gone     bool      // not a target any more; under the poller's lock
-	word     string    // why it could not be reached last time; under the poller's lock
+	slot     time.Time           // its place in the interval
+	due      time.Time           // when it is asked next: at slot, or earlier to confirm
+	confirms bool                // the coming question is one that confirms
+	gone     bool                // not a target any more; under the poller's lock
+	traced   alertd.HealthStatus // of the last probe that could have a span
+	word     string              // why it could not be reached last time; under the poller's lock
 
 	born   time.Time // of the connection
 	failed bool      // last time
@@ -85,7 +89,7 @@ type watch struct {
 // New makes a poller for the targets, see [Poller.SetTargets].
 func New(targets []Target, publish Publisher, o Options) *Poller {
 	p := &Poller{
-		publish: publish, log: o.Log, client: o.Client, tls: o.TLS, nats: o.NATS, limit: maxProbes,
+		publish: publish, log: o.Log, client: o.Client, tls: o.TLS, nats: o.NATS, tracing: newTracing(o.Tracer), limit: maxProbes,
 		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), targets: map[Target]*watch{},
 	}
 	if p.log == nil {
@@ -280,7 +284,9 @@ func (p *Poller) ask(ctx context.Context, w *watch, started time.Time) {
 		}
 		guard := func(first time.Time) doubt { return p.guard.judge(first, now, w.Interval) }
 		if h, tell := w.judge(&w.Target, r.answers, guard, now); tell {
-			p.send(ctx, h)
+			traced, span := p.tracing.probed(ctx, w, r, started, h.Status)
+			p.send(traced, h)
+			span.End()
 		}
 		again = w.undecided(&w.Target)
 	}

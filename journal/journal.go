@@ -46,6 +46,7 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 type Record struct {
 	Seq    uint64 // from 1, without gaps
 	Commit alertd.Commit
+	Trace  string // the header traceparent of who appended it; "" where that was not traced
 }
 
 // Log is the journal as one node sees it. It is safe for concurrent use, though only one goroutine should append:

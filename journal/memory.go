@@ -165,7 +165,7 @@ func scanMemory(ctx context.Context, messages []memoryMessage, from, trimmed uin
 		if seq < from {
 			continue
 		}
-		if err := fn(Record{seq, c}); err != nil {
+		if err := fn(Record{Seq: seq, Commit: c}); err != nil {
 			return tail{}, err
 		}
 	}

@@ -145,7 +145,7 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 			return batch, err
 		}
 		if seq >= r.from {
-			batch = append(batch, Record{seq, c})
+			batch = append(batch, Record{Seq: seq, Commit: c, Trace: msg.Headers().Get("traceparent")})
 		}
 		if len(batch) == followBatch || seq == r.last {
 			return batch, nil

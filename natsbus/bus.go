@@ -98,9 +98,11 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.js, err = jetstream.New(b.nc); err != nil {
+	js, err := jetstream.New(b.nc)
+	if err != nil {
 		return nil, errors.Join(err, b.Close(ctx))
 	}
+	b.js = traced{js}
 	return b, nil
 }
 
@@ -222,7 +224,7 @@ func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
 // Conn is the connection. Whoever gets it must not close it.
 func (b *Bus) Conn() *nats.Conn { return b.nc }
 
-// JetStream is the streaming API on the connection.
+// JetStream is the streaming API on the connection. What is published with the context of a span carries a traceparent.
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
 // URL is what other clients can connect to, without credentials: nats://HOST:PORT, or the list that was given.

@@ -113,7 +113,9 @@ func (t *markingTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 			}
 		},
 	}
+	req, end := traced(req)
 	resp, err := t.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(req.Context(), trace)))
+	end(resp, err)
 	if err != nil && (!connected.Load() || broke.Load()) {
 		return resp, unsentError{err}
 	}

@@ -14,6 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"alertd"
 )
 
@@ -22,6 +25,8 @@ type Job struct {
 	Notification alertd.Notification
 	N            int  // which attempt, from 1
 	Uncertain    bool // an earlier attempt may have arrived: look for it first, where the sender can
+
+	Trace trace.SpanContext // the span that decided to notify; the zero one: none that anybody keeps
 }
 
 // Options configure an [Outbox]. The zero value is good.
@@ -29,6 +34,7 @@ type Options struct {
 	Log     *slog.Logger  // default: nothing is logged
 	Workers int           // attempts at the same time, for each destination; default 4
 	Timeout time.Duration // of one attempt; default 15 s
+	Tracer  trace.Tracer  // makes a span of each attempt; default: none are made
 }
 
 // Outbox gives jobs to senders and reports what came of them. It keeps them in memory only: the journal
@@ -38,6 +44,7 @@ type Outbox struct {
 	log     *slog.Logger
 	workers int
 	timeout time.Duration
+	tracer  trace.Tracer
 
 	ctx    context.Context // of running attempts; ends when Close gives up on them
 	cancel context.CancelFunc
@@ -91,8 +98,11 @@ func NewOutbox(report func(alertd.Attempt), o Options) *Outbox {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if o.Tracer == nil {
+		o.Tracer = noop.Tracer{}
+	}
 	return &Outbox{
-		report: report, log: log, workers: cmp.Or(o.Workers, 4), timeout: cmp.Or(o.Timeout, 15*time.Second),
+		report: report, log: log, tracer: o.Tracer, workers: cmp.Or(o.Workers, 4), timeout: cmp.Or(o.Timeout, 15*time.Second),
 		ctx: ctx, cancel: cancel, dests: map[string]*destination{}, inHand: map[string]struct{}{},
 	}
 }
@@ -233,9 +243,11 @@ func (o *Outbox) work(d *destination) {
 func (o *Outbox) attempt(s Sender, j Job) (a alertd.Attempt) {
 	start := time.Now()
 	a = alertd.Attempt{Notification: j.Notification.ID, N: j.N}
+	ctx, span := o.begin(j, start)
 	defer func() {
 		a.Latency = time.Since(start)
-		o.logAttempt(j, a)
+		finish(span, &a)
+		o.logAttempt(ctx, j, a)
 	}()
 	if s == nil {
 		a.Outcome, a.Class = alertd.Failed, alertd.FailureConfig
@@ -244,15 +256,15 @@ func (o *Outbox) attempt(s Sender, j Job) (a alertd.Attempt) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			o.log.Error("a sender panicked", "notification", j.Notification, "stack", string(debug.Stack()))
+			o.log.ErrorContext(ctx, "a sender panicked", "notification", j.Notification, "stack", string(debug.Stack()))
 			a.Outcome, a.Class, a.Detail = alertd.Failed, alertd.FailurePayload, "alertd's own sender panicked: "+panicText(v)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(o.ctx, o.timeout)
+	bounded, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 
 	if f, ok := FinderOf(s); ok && j.Uncertain {
-		ref, found, err := f.Find(ctx, j.Notification)
+		ref, found, err := f.Find(bounded, j.Notification)
 		switch {
 		case found:
 			a.Outcome, a.Ref, a.Detail = alertd.Delivered, ref, "an earlier attempt had arrived"
@@ -264,7 +276,7 @@ func (o *Outbox) attempt(s Sender, j Job) (a alertd.Attempt) {
 		}
 		// Not there, or nobody will ever tell: better twice than never.
 	}
-	ref, err := s.Send(ctx, j.Notification)
+	ref, err := s.Send(bounded, j.Notification)
 	a.Outcome = alertd.Delivered
 	if err != nil {
 		fail(&a, err)
@@ -301,7 +313,7 @@ func panicText(v any) string {
 	return fmt.Sprintf("%T", v)
 }
 
-func (o *Outbox) logAttempt(j Job, a alertd.Attempt) {
+func (o *Outbox) logAttempt(ctx context.Context, j Job, a alertd.Attempt) {
 	level, msg := slog.LevelWarn, "notification not delivered"
 	switch {
 	case a.Outcome == alertd.Delivered && a.Class != "":
@@ -311,7 +323,7 @@ func (o *Outbox) logAttempt(j Job, a alertd.Attempt) {
 	case a.Outcome == alertd.Failed:
 		level = slog.LevelError
 	}
-	o.log.Log(context.Background(), level, msg, "notification", j.Notification, "attempt", a, "latency", a.Latency)
+	o.log.Log(ctx, level, msg, "notification", j.Notification, "attempt", a, "latency", a.Latency)
 }
 
 // destination returns the one with that key, new if need be.

@@ -12,6 +12,7 @@ import (
 
 	"alertd/app"
 	"alertd/config"
+	"alertd/telemetry"
 )
 
 // serveCmd is the daemon.
@@ -47,7 +48,17 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	c.authenticate(&o.Config.NATS)
 	c.configure(&o.Config)
+	traces, flush, err := telemetry.Start(ctx, versionText(), log)
+	if err != nil {
+		return &failure{err: err}
+	}
+	defer flush(ctx)
+	o.Traces = traces
 	a, err := app.New(ctx, o)
+	if interrupted(ctx, err) {
+		log.Info("stopped before it was ready")
+		return nil
+	}
 	if err != nil {
 		return &failure{err: err, hint: c.hint(err)}
 	}
@@ -77,6 +88,11 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// interrupted reports whether err says only that ctx has ended.
+func interrupted(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
 }
 
 // hint is the next thing to type after the daemon could not be started, where the error does not say it itself.
