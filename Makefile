@@ -34,7 +34,7 @@ fuzz: ## Fuzz every parser for a while each: make fuzz TIME=5m
 	@grep -rlE '^func Fuzz' --include=*_test.go . | while read -r file; do \
 		grep -oE '^func Fuzz[A-Za-z0-9_]*' "$$file" | cut -d' ' -f2 | while read -r name; do \
 			echo "== $$name ($$(dirname "$$file"))"; \
-			go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(TIME) "$$(dirname "$$file")" || exit 1; \
+			(cd "$$(dirname "$$file")" && go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(TIME) .) || exit 1; \
 		done || exit 1; \
 	done
 

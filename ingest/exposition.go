@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 )
 
@@ -55,10 +57,11 @@ func (d *Decoder) exposition(open bool) {
 func (d *Decoder) comment(line []byte) (eof bool) {
 	words := strings.Fields(string(line[:min(len(line), MaxName+64)]))
 	switch {
+	case words[0] != "#":
 	case len(words) == 2 && words[1] == "EOF":
 		return true
-	case len(words) == 4 && words[1] == "TYPE":
-		switch words[3] {
+	case len(words) >= 4 && words[1] == "TYPE" && (len(words) == 4 || words[2][0] == '"'): // # TYPE "a name" summary
+		switch words[len(words)-1] {
 		case "histogram":
 			d.family = 'h'
 		case "summary":
@@ -172,7 +175,7 @@ func (d *Decoder) seriesLabels(series []byte, brace, at int) (alertd.Labels, *fa
 				return alertd.Labels{}, faultf(at+brace, "the name of a label has %d bytes, more than %d", len(p.name), MaxName)
 			case len(p.value) > MaxText:
 				return alertd.Labels{}, faultf(at+brace, "the label %q has %d bytes, more than %d", short(p.name), len(p.value), MaxText)
-			case set.has(p.name):
+			case slices.ContainsFunc(pairs[:n], func(o pair) bool { return o.name == p.name }):
 				return alertd.Labels{}, faultf(at+brace, "the label %q comes twice", short(p.name))
 			}
 			if p.value != "" {
@@ -204,15 +207,11 @@ func (d *Decoder) limit(name, value string) string {
 	if !(d.family == 'h' && name == "le" || d.family == 's' && name == "quantile") {
 		return value
 	}
-	f, ok := parseFloat([]byte(value))
-	if !ok {
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil {
 		return value
 	}
-	s := strconv.FormatFloat(f, 'g', -1, 64)
-	if math.IsNaN(f) || math.IsInf(f, 0) || strings.ContainsAny(s, "e.") {
-		return s
-	}
-	return s + ".0"
+	return labels.FormatOpenMetricsFloat(f)
 }
 
 // exemplar reads the trace that the exemplar at i names.
