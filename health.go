@@ -42,10 +42,13 @@ const HealthStands = 15 * time.Minute
 // Health is the body of /health/ready, ours and that of the services that we poll, and, with Service set, a
 // health event on the wire.
 type Health struct {
-	Service   string                 `json:"service,omitempty"`
-	Status    HealthStatus           `json:"status"`
-	Checks    map[string]HealthCheck `json:"checks"`
-	Timestamp time.Time              `json:"timestamp"`
+	Service     string                 `json:"service,omitempty"`
+	Environment string                 `json:"environment,omitempty"` // such as "prod"; "" where there is but one
+	Status      HealthStatus           `json:"status"`
+	Checks      map[string]HealthCheck `json:"checks"`
+	Timestamp   time.Time              `json:"timestamp"`
+	TraceID     string                 `json:"trace_id,omitempty"` // of the trace in which this was found out
+	SpanID      string                 `json:"span_id,omitempty"`
 }
 
 // HealthCheck is one part of a [Health].
@@ -53,4 +56,23 @@ type HealthCheck struct {
 	Status    HealthStatus `json:"status"`
 	LatencyMS float64      `json:"latency_ms"` // milliseconds; 0 where not measured
 	Error     string       `json:"error,omitempty"`
+	Component string       `json:"component,omitempty"` // what is checked, by the name that all services know; see [ComponentOf]
+	Local     bool         `json:"local,omitempty"`     // what is checked is the service's own: no other has it
+}
+
+// ComponentOf is what a check with this name is about, where nobody says: a part that other services have a check of
+// the same name about, too, such as the database. The names do not differ by case. It is "" for what every service has
+// for itself, such as its disk.
+func ComponentOf(check string) string {
+	name := strings.ToLower(check)
+	switch name {
+	case "live", "ready", "ping", "self", "process", "memory", "cpu", "heap", "threads", "goroutines", "uptime":
+		return ""
+	}
+	for _, own := range []string{"liveness", "readiness", "disk"} {
+		if strings.HasPrefix(name, own) {
+			return ""
+		}
+	}
+	return name
 }

@@ -25,6 +25,11 @@ const (
 	AnnotationDescription = "description"
 	AnnotationRunbook     = "runbook_url"
 	AnnotationNextStep    = "next_step" // what the person who is paged does first
+	// AnnotationGroupWait is how long an alert asks a group to wait for others like it, if the group has not spoken yet
+	// and its route does not wait longer: a duration such as "10s", at most a minute.
+	AnnotationGroupWait = "group_wait"
+	// AnnotationAffected is written by alertd when it tells an alert that hides others of the same group: their services.
+	AnnotationAffected = "affected"
 )
 
 // Fingerprint identifies a label set. It is the FNV-1a hash that Prometheus's common/model and so

@@ -61,8 +61,13 @@ func (l *leader) startOfWindow(ctx context.Context, stream jetstream.Stream, in 
 // listen reads EVENTS into arrivals until ctx ends.
 func (l *leader) listen(ctx context.Context) error {
 	decoder := ingest.NewDecoder()
+	var with *policy
 	o := ingest.ReadOptions{Log: l.log, OnGap: l.lost}
 	return ingest.Read(ctx, l.bus.JetStream(), natsbus.EventsStream, l.from, o, func(batch []ingest.Message) error {
+		if p := l.current.Load(); p != with {
+			decoder.SetComponents(p.health.Components)
+			with = p
+		}
 		for len(batch) > 0 {
 			n := min(len(batch), maxTurn)
 			select {

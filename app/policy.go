@@ -11,7 +11,6 @@ import (
 	"alertd"
 	"alertd/config"
 	"alertd/engine"
-	"alertd/healthpoll"
 	"alertd/notifier"
 	"alertd/notifier/console"
 	"alertd/notifier/slack"
@@ -26,7 +25,7 @@ type policy struct {
 	rules    *rules.Set
 	engine   *engine.Policy
 	senders  map[string]notifier.Sender
-	health   []healthpoll.Target
+	health   config.Health
 	runbooks *runbooks.Index
 
 	resolveTimeout time.Duration // of posted alerts that name no end

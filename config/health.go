@@ -2,40 +2,80 @@ package config
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"alertd/healthpoll"
+	"alertd/ingest"
 )
 
-const maxTargets = 10_000
+const (
+	maxTargets   = 10_000
+	maxComponent = 256 // bytes of a name
+)
 
-// ParseHealth reads the services to ask for their health:
+// Health is what health.yaml says: whom to ask, and what the checks in health reports are about.
+type Health struct {
+	Targets    []healthpoll.Target
+	Components ingest.Components
+}
+
+// ParseHealth reads the services to ask for their health, and the names of what they depend on:
 //
 //	targets: [{service: api, url: http://127.0.0.1:8080, interval: 10s, timeout: 3s}]
+//	components: {orders-db: [api.database, worker.postgres]}
 //
 // The keys of a target are the fields of [healthpoll.Target], and so are their defaults. The name is for positions.
 // The error joins an [*Error] for each mistake.
-func ParseHealth(name string, data []byte) ([]healthpoll.Target, error) {
+func ParseHealth(name string, data []byte) (Health, error) {
 	return parseHealth(name, data, func(string) (string, bool) { return "", false })
 }
 
-func parseHealth(name string, data []byte, env func(string) (string, bool)) ([]healthpoll.Target, error) {
+func parseHealth(name string, data []byte, env func(string) (string, bool)) (Health, error) {
 	p := &healthParser{reader: reader{name: name, env: env}, services: make(map[string]bool)}
 	if doc := p.parse(data); doc != nil {
-		p.object(doc, "the health file", fields{"targets": p.readTargets})
+		p.object(doc, "the health file", fields{"targets": p.readTargets, "components": p.readComponents})
 	}
 	if _, err := p.done(); err != nil {
-		return nil, err
+		return Health{}, err
 	}
 	return p.out, nil
 }
 
 type healthParser struct {
 	reader
-	out      []healthpoll.Target
+	out      Health
 	services map[string]bool
+}
+
+// readComponents reads, of each component, the checks that are about it: SERVICE.CHECK, or *.CHECK for those of that
+// name of all other services.
+func (p *healthParser) readComponents(n *yaml.Node) {
+	p.out.Components = ingest.Components{}
+	for _, e := range p.entries(n, "components") {
+		name := e.key.Value
+		if name == "" || len(name) > maxComponent {
+			p.fail(e.key, "a component has a name of 1 to %d bytes", maxComponent)
+			continue
+		}
+		for _, item := range p.list(e.value, "component "+quote(name)) {
+			check, ok := p.text(item, "a check of component "+quote(name))
+			if !ok {
+				continue
+			}
+			service, of, _ := strings.Cut(check, ".")
+			switch other, taken := p.out.Components[check]; {
+			case service == "" || of == "":
+				p.fail(target(item), "%s is no check; write SERVICE.CHECK, or '*.CHECK' for those of all services", quote(check))
+			case taken:
+				p.fail(target(item), "%s is about component %s already", quote(check), quote(other))
+			default:
+				p.out.Components[check] = name
+			}
+		}
+	}
 }
 
 func (p *healthParser) readTargets(n *yaml.Node) {
@@ -45,7 +85,7 @@ func (p *healthParser) readTargets(n *yaml.Node) {
 		return
 	}
 	for _, item := range items {
-		p.out = append(p.out, p.readTarget(item))
+		p.out.Targets = append(p.out.Targets, p.readTarget(item))
 	}
 }
 
@@ -61,6 +101,7 @@ func (p *healthParser) readTarget(n *yaml.Node) healthpoll.Target {
 	}
 	ok := p.object(n, "target", fields{
 		"service":       note("service", p.textTo(&t.Service, "service")),
+		"environment":   note("environment", p.textTo(&t.Environment, "environment")),
 		"url":           note("url", p.textTo(&t.URL, "url")),
 		"live":          note("live", p.textTo(&t.Live, "live")),
 		"ready":         note("ready", p.textTo(&t.Ready, "ready")),

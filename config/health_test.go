@@ -9,6 +9,7 @@ import (
 
 	"alertd/config"
 	"alertd/healthpoll"
+	"alertd/ingest"
 )
 
 func TestParseHealth(t *testing.T) {
@@ -16,7 +17,7 @@ func TestParseHealth(t *testing.T) {
 targets:
   - {service: api, url: 'http://127.0.0.1:8080/'}
   - {service: db, url: 'https://db/x', live: /live, ready: '/ready?full=1', interval: 1m, timeout: 10s}
-  - {service: quick, url: 'tcp://q:1', interval: 2s, fall: 5, rise: 1, fast_interval: 500ms}
+  - {service: quick, environment: prod, url: 'tcp://q:1', interval: 2s, fall: 5, rise: 1, fast_interval: 500ms}
   - {service: backup, url: heartbeat:alertd.metrics.backup, interval: 25h}
 `))
 	if err != nil {
@@ -26,16 +27,37 @@ targets:
 	want := []healthpoll.Target{
 		{Service: "api", URL: "http://127.0.0.1:8080", Live: "/health/live", Ready: "/health/ready", Interval: 10 * s, Timeout: 3 * s, Fall: 3, Rise: 2, FastInterval: 2 * s},
 		{Service: "db", URL: "https://db/x", Live: "/live", Ready: "/ready?full=1", Interval: 60 * s, Timeout: 10 * s, Fall: 3, Rise: 2, FastInterval: 2 * s},
-		{Service: "quick", URL: "tcp://q:1", Interval: 2 * s, Timeout: s, Fall: 5, Rise: 1, FastInterval: s / 2},
+		{Service: "quick", Environment: "prod", URL: "tcp://q:1", Interval: 2 * s, Timeout: s, Fall: 5, Rise: 1, FastInterval: s / 2},
 		{Service: "backup", URL: "heartbeat:alertd.metrics.backup", Interval: 25 * time.Hour, Timeout: 3 * s, Fall: 1, Rise: 1, FastInterval: 2 * s},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got.Targets); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	for _, text := range []string{"", "targets:", "targets: []"} {
-		if got, err := config.ParseHealth("health.yaml", []byte(text)); err != nil || len(got) > 0 {
+		if got, err := config.ParseHealth("health.yaml", []byte(text)); err != nil || len(got.Targets) > 0 {
 			t.Errorf("%q: %v %v", text, got, err)
 		}
+	}
+}
+
+func TestParseComponents(t *testing.T) {
+	got, err := config.ParseHealth("health.yaml", []byte(`
+components:
+  pg-main: [orders.database, payments.db, '*.postgres']
+  broker: ['orders.broker/us1']
+`))
+	want := ingest.Components{"orders.database": "pg-main", "payments.db": "pg-main", "*.postgres": "pg-main", "orders.broker/us1": "broker"}
+	if diff := cmp.Diff(want, got.Components); diff != "" || err != nil {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+	_, err = config.ParseHealth("health.yaml", []byte("components:\n  a: [x.db, orders]\n  b: [x.db, .db]\n  '': [y.db]\n  c: y.db\n"))
+	wrong := `health.yaml:2:13: "orders" is no check; write SERVICE.CHECK, or '*.CHECK' for those of all services
+health.yaml:3:7: "x.db" is about component "a" already
+health.yaml:3:13: ".db" is no check; write SERVICE.CHECK, or '*.CHECK' for those of all services
+health.yaml:4:3: a component has a name of 1 to 256 bytes
+health.yaml:5:6: component "c" is a single value; want a list, like [a, b]`
+	if diff := cmp.Diff(wrong, fmt.Sprint(err)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
 

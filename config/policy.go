@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"alertd/healthpoll"
 	"alertd/rules"
 )
 
@@ -22,7 +21,7 @@ type Policy struct {
 	Version  string // of the files' names and contents: 12 hexadecimal digits
 	Rules    *rules.Set
 	Routing  *Routing
-	Health   []healthpoll.Target
+	Health   Health
 	Warnings []Warning
 }
 
@@ -43,7 +42,7 @@ receivers:
 `
 
 // Load reads all files at the top of fsys whose names end in .yaml, .yml or .rules: routing.yaml is the routing (a
-// built-in one stands in for it), TEAM.routing.yaml what a team adds to it, health.yaml the health targets, and every
+// built-in one stands in for it), TEAM.routing.yaml what a team adds to it, health.yaml the health targets and components, and every
 // other one a Prometheus rule file. What teams add comes after what routing.yaml has, in the order of the files' names.
 // Folders and names that begin with a dot are left alone. env and readFile are as for [ParseRouting]. The error
 // joins every mistake in every file, and with any there is no policy.

@@ -51,7 +51,7 @@ func TestLoad(t *testing.T) {
 	if want := []string{"one.yaml:g:Down", "two.rules:g:Gone"}; !cmp.Equal(ids, want) {
 		t.Errorf("rules %v, want %v", ids, want)
 	}
-	if len(p.Health) != 1 || p.Routing.Root.Receiver != "a" || len(p.Warnings) != 1 || len(p.Version) != 12 {
+	if len(p.Health.Targets) != 1 || p.Routing.Root.Receiver != "a" || len(p.Warnings) != 1 || len(p.Version) != 12 {
 		t.Errorf("%+v", p)
 	}
 
@@ -268,7 +268,7 @@ func FuzzParseHealth(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, x := range targets {
+		for _, x := range targets.Targets {
 			if x.Service == "" || x.Timeout <= 0 || x.Timeout > x.Interval || !strings.HasPrefix(x.URL, "http") {
 				t.Errorf("accepted %+v", x)
 			}

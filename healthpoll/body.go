@@ -2,6 +2,7 @@ package healthpoll
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"alertd"
+	"alertd/tracectx"
 )
 
 const (
@@ -176,6 +178,9 @@ func (r *Report) read(body []byte) error {
 		return fmt.Errorf(`the body's "status" is %q; %s`, cut(word, maxWord), want)
 	}
 	r.Status = own
+	r.Environment = cut(o.text("environment"), maxName)
+	trace := tracectx.Valid(o.text("trace_id"), o.text("span_id"))
+	r.TraceID, r.SpanID = trace.TraceID, trace.SpanID
 	if at, err := time.Parse(time.RFC3339Nano, o.text("timestamp")); err == nil {
 		r.Timestamp = at.UTC()
 	}
@@ -339,6 +344,8 @@ func checkOf(o object) alertd.HealthCheck {
 		c.Error = fmt.Sprintf("its status is %q, which is none of healthy, degraded, unhealthy", cut(word, maxWord))
 	}
 	c.Error = cut(c.Error, maxReason)
+	c.Component = cut(o.text("component"), maxName)
+	c.Local = string(o.get("local")) == "true"
 	return c
 }
 
@@ -364,6 +371,7 @@ func (r *Report) add(name string, c alertd.HealthCheck) {
 		old.Status, old.Error = worse, c.Error
 	}
 	old.LatencyMS = max(old.LatencyMS, c.LatencyMS)
+	old.Component, old.Local = cmp.Or(old.Component, c.Component), old.Local || c.Local
 	r.Checks[name] = old
 }
 

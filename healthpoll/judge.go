@@ -1,6 +1,7 @@
 package healthpoll
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"time"
@@ -91,10 +92,15 @@ func (m *memory) miss(t *Target, network bool, guard func(time.Time) doubt, now 
 
 // event puts together what is published.
 func (m *memory) event(t *Target, answers []answer, now time.Time) alertd.Health {
-	h := alertd.Health{Service: t.Service, Status: alertd.Healthy, Checks: map[string]alertd.HealthCheck{}, Timestamp: now.UTC().Truncate(time.Millisecond)}
+	h := alertd.Health{
+		Service: t.Service, Environment: t.Environment, Status: alertd.Healthy,
+		Checks: map[string]alertd.HealthCheck{}, Timestamp: now.UTC().Truncate(time.Millisecond),
+	}
 	for i, a := range answers {
 		maps.Copy(h.Checks, a.report.Checks)
-		c := alertd.HealthCheck{Status: a.status, LatencyMS: milliseconds(a.took), Error: a.reason}
+		h.Environment = cmp.Or(h.Environment, a.report.Environment)
+		// What we add is about this way to this service, and no part that others have, too.
+		c := alertd.HealthCheck{Status: a.status, LatencyMS: milliseconds(a.took), Error: a.reason, Local: true}
 		switch {
 		case a.missed && (m.misses == t.Fall || m.bad[i]):
 			c.Status = alertd.Unhealthy
@@ -108,6 +114,9 @@ func (m *memory) event(t *Target, answers []answer, now time.Time) alertd.Health
 		m.bad[i] = c.Status == alertd.Unhealthy
 		h.Status = h.Status.Worse(c.Status)
 		answers[i].shown = c
+		if c.Status != alertd.Healthy {
+			h.TraceID, h.SpanID = a.report.TraceID, a.report.SpanID
+		}
 	}
 	for _, a := range answers { // last, so that no check of the service takes their names
 		h.Checks[a.check] = a.shown

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"alertd"
+	"alertd/tracectx"
 )
 
 // The checks that the poller itself adds to the event of an http target. For the other kinds it is one, and has the
@@ -230,7 +231,11 @@ func (p *Poller) page(ctx context.Context, w *watch, r *result, page string, las
 	}
 
 	code = resp.StatusCode
-	switch a.report, unread = ParseBody(code, body); {
+	a.report, unread = ParseBody(code, body)
+	if trace := traceOf(resp.Header); a.report.TraceID == "" && !trace.Unsampled {
+		a.report.TraceID, a.report.SpanID = trace.TraceID, trace.SpanID
+	}
+	switch {
 	case 300 <= code && code < 400: // the page is somewhere else, whatever is written here
 		a.report, a.missed = Report{}, true
 		a.reason = fmt.Sprintf("%s: answered %d, a redirect, which is not followed; write the page's own address into the target", reasonStatus, code)
@@ -243,6 +248,15 @@ func (p *Poller) page(ctx context.Context, w *watch, r *result, page string, las
 		a.missed, a.reason = true, fmt.Sprintf("%s: answered %d", reasonStatus, code)
 	}
 	return a, code, unread
+}
+
+// traceOf is the trace in which a service has answered, if it says so: in the field that W3C Trace Context has for
+// answers, or in that for questions, as many do.
+func traceOf(h http.Header) alertd.TraceRef {
+	if trace := tracectx.FromHeader(tracectx.Header{"traceparent": h.Values("traceresponse")}); !trace.IsZero() {
+		return trace
+	}
+	return tracectx.FromHeader(h)
 }
 
 // certificate notes until when the certificate is good: the last chain that can be verified, or, where none can,

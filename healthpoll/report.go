@@ -205,15 +205,15 @@ func (p *Poller) self(ctx context.Context, now time.Time, span time.Duration) {
 	p.mu.Unlock()
 
 	h := alertd.Health{Service: OwnService, Status: alertd.Healthy, Timestamp: at, Checks: map[string]alertd.HealthCheck{
-		checkReach: {Status: alertd.Healthy}, checkSchedule: {Status: alertd.Healthy},
+		checkReach: {Status: alertd.Healthy, Local: true}, checkSchedule: {Status: alertd.Healthy, Local: true},
 	}}
 	if reach != "" {
 		h.Status = alertd.Unhealthy
-		h.Checks[checkReach] = alertd.HealthCheck{Status: alertd.Unhealthy, Error: cut(reach, maxReason)}
+		h.Checks[checkReach] = alertd.HealthCheck{Status: alertd.Unhealthy, Error: cut(reach, maxReason), Local: true}
 	}
 	if s.late > 0 {
 		h.Status = h.Status.Worse(alertd.Degraded)
-		h.Checks[checkSchedule] = alertd.HealthCheck{Status: alertd.Degraded, Error: fmt.Sprintf(
+		h.Checks[checkSchedule] = alertd.HealthCheck{Status: alertd.Degraded, Local: true, Error: fmt.Sprintf(
 			"late: %d of %d questions in the last %s came late or not at all, by up to %s; give alertd more processor time, or the targets longer intervals",
 			s.late, s.asked+s.late, span.Round(time.Second), s.lag.Round(time.Millisecond))}
 	}

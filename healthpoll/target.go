@@ -54,6 +54,7 @@ const (
 //	heartbeat:SUBJECT           whether a message comes on the subject at least once in each Interval
 type Target struct {
 	Service      string        // the last token of the subject, and the label service
+	Environment  string        // where the service runs, such as "prod"; "" leaves it to the service
 	URL          string        // see above
 	Live         string        // http: path below URL, default /health/live
 	Ready        string        // http: path below URL, default /health/ready
@@ -92,6 +93,8 @@ func (t *Target) Normalize() error {
 		return err
 	case t.Service == OwnService:
 		return wrong("service", "%s is what the poller calls itself; choose another name", OwnService)
+	case len(t.Environment) > maxService || strings.ContainsFunc(t.Environment, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return wrong("environment", "environment %q is longer than %d bytes, or cannot be printed", cut(t.Environment, maxService), maxService)
 	case t.URL == "":
 		return wrong("url", "the target has no url; add url: http://HOST:PORT")
 	}

@@ -40,8 +40,9 @@ func (p Problem) String() string { return p.Reason }
 // Decoder decodes messages. It keeps a bounded table of label sets, so that a series that it has seen before costs
 // no allocation. It belongs to one goroutine.
 type Decoder struct {
-	table  intern
-	strict bool // no fast path: what the tests compare the fast path with
+	table      intern
+	components Components
+	strict     bool // no fast path: what the tests compare the fast path with
 
 	// The message at hand.
 	buf      []byte

@@ -147,13 +147,13 @@ func TestHealth(t *testing.T) {
 		"external_api":{"status":"degraded","error":"slow response"},
 		"database":{"status":"healthy","latency_ms":5}},"timestamp":"2026-01-15T10:30:00Z"}`)
 	want := `{__name__="` + up + `
-{__name__="health_check_status", check="database", service="api", status="healthy"} 1 @1768473000000
-{__name__="health_check_status", check="database", service="api", status="degraded"} 0 @1768473000000
-{__name__="health_check_status", check="database", service="api", status="unhealthy"} 0 @1768473000000
+{__name__="health_check_status", check="database", component="database", service="api", status="healthy"} 1 @1768473000000
+{__name__="health_check_status", check="database", component="database", service="api", status="degraded"} 0 @1768473000000
+{__name__="health_check_status", check="database", component="database", service="api", status="unhealthy"} 0 @1768473000000
 {__name__="health_check_latency_seconds", check="database", service="api"} 0.005 @1768473000000
-{__name__="health_check_status", check="external_api", service="api", status="healthy"} 0 @1768473000000
-{__name__="health_check_status", check="external_api", service="api", status="degraded"} 1 @1768473000000
-{__name__="health_check_status", check="external_api", service="api", status="unhealthy"} 0 @1768473000000
+{__name__="health_check_status", check="external_api", component="external_api", service="api", status="healthy"} 0 @1768473000000
+{__name__="health_check_status", check="external_api", component="external_api", service="api", status="degraded"} 1 @1768473000000
+{__name__="health_check_status", check="external_api", component="external_api", service="api", status="unhealthy"} 0 @1768473000000
 `
 	if got := show(events); got != want || problems != nil {
 		t.Errorf("got\n%s%s\nwant\n%s", got, reasons(problems), want)

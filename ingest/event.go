@@ -16,16 +16,6 @@ import (
 	"alertd/tracectx"
 )
 
-// The names of the samples that a health event becomes.
-const (
-	MetricHealth       = "health_status"
-	MetricHealthCheck  = "health_check_status"
-	MetricCheckLatency = "health_check_latency_seconds"
-
-	labelCheck  = "check"
-	labelStatus = "status"
-)
-
 // What an event looks like, for those who sent something else.
 const (
 	metricShape     = `a metric event is {"name":"http_requests_total","labels":{"service":"api"},"value":17}`
@@ -183,115 +173,6 @@ func (d *Decoder) occurrence(e *object) *fault {
 		Type: typ, Labels: set.labels(), Message: cut(message), Time: milli(t), Trace: d.traceOf(e), ValidFor: valid,
 	})
 	return nil
-}
-
-func (d *Decoder) health(e *object) *fault {
-	service, at := d.token, e.at
-	if e.has("service") || service == "" || d.kind != health {
-		var err *fault
-		if service, at, err = e.text("service", healthShape); err != nil {
-			return err
-		}
-	}
-	if len(service) > MaxName {
-		return faultf(at, "the service's name has %d bytes, more than %d", len(service), MaxName)
-	}
-	status, err := e.status(healthShape)
-	if err != nil {
-		return err
-	}
-	t, err := d.instant(e)
-	if err != nil {
-		return err
-	}
-	valid, err := e.validFor(alertd.HealthStands)
-	if err != nil {
-		return err
-	}
-	defer func(from int) {
-		for i := range d.out.Samples[from:] {
-			d.out.Samples[from+i].ValidFor = valid
-		}
-	}(len(d.out.Samples))
-	trace := d.traceOf(e)
-	d.states(t, trace, status, MetricHealth, service, "")
-
-	f, ok, err := e.get("checks")
-	if err != nil || !ok {
-		return err
-	}
-	if f.raw[0] != '{' {
-		return faultf(f.at, `"checks" is %s; it must be an object; %s`, describe(f.raw), healthShape)
-	}
-	d.inner = members(d.inner[:0], f.raw, f.at)
-	if len(d.inner) > MaxChecks {
-		return faultf(f.at, "the event has %d checks, more than %d", len(d.inner), MaxChecks)
-	}
-	checks := d.inner
-	slices.SortStableFunc(checks, func(a, b field) int { return strings.Compare(a.key, b.key) })
-	for i, c := range checks {
-		if err := d.check(c, i > 0 && checks[i-1].key == c.key, t, trace, service); err != nil {
-			d.refuse(err.at, "%s", err.msg) // the others and the service's own status still count
-		}
-	}
-	return nil
-}
-
-func (d *Decoder) check(c field, twice bool, t int64, trace alertd.TraceRef, service string) *fault {
-	switch {
-	case c.key == "":
-		return faultf(c.at, "a check has no name")
-	case len(c.key) > MaxName:
-		return faultf(c.at, "the name of a check has %d bytes, more than %d", len(c.key), MaxName)
-	case twice:
-		return faultf(c.at, "the check %q comes twice", short(c.key))
-	case c.raw[0] != '{':
-		return faultf(c.at, `the check %q is %s; it must be an object like {"status":"healthy","latency_ms":5}`, short(c.key), describe(c.raw))
-	}
-	o := object{at: c.at, fields: members(nil, c.raw, c.at)}
-	status, err := o.status(healthShape)
-	if err != nil {
-		return faultf(err.at, "check %q: %s", short(c.key), err.msg)
-	}
-	latency, measured, err := o.latency()
-	if err != nil {
-		return faultf(err.at, "check %q: %s", short(c.key), err.msg)
-	}
-	d.states(t, trace, status, MetricHealthCheck, service, c.key)
-	if measured {
-		d.add(t, trace, latency, MetricCheckLatency, service, c.key, "")
-	}
-	return nil
-}
-
-// states appends a state set: 1 for the status that holds, 0 for the others, so that a rule can ask for any.
-func (d *Decoder) states(t int64, trace alertd.TraceRef, holds alertd.HealthStatus, name, service, check string) {
-	for _, status := range []alertd.HealthStatus{alertd.Healthy, alertd.Degraded, alertd.Unhealthy} {
-		v := 0.0
-		if status == holds {
-			v = 1
-		}
-		d.add(t, trace, v, name, service, check, string(status))
-	}
-}
-
-func (d *Decoder) add(t int64, trace alertd.TraceRef, v float64, name, service, check, status string) {
-	key := append(d.key[:0], '{') // no key of a metric event starts so, see (*Decoder).fast
-	for _, s := range []string{name, service, check, status} {
-		key = append(key, byte(len(s)), byte(len(s)>>8))
-		key = append(key, s...)
-	}
-	d.key = key
-	ls, ok := d.table.get(key)
-	if !ok {
-		set := d.newSet(name)
-		set.add(alertd.LabelService, service)
-		set.add(labelCheck, check)
-		set.add(labelStatus, status)
-		ls = set.labels()
-		d.table.put(key, ls)
-	}
-	d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: ls, T: t, V: v, Trace: trace})
 }
 
 // labels adds the labels of e to set, and the service where they name none.
@@ -476,31 +357,6 @@ func (o *object) value() (float64, *fault) {
 		return 0, faultf(f.at, `"value" is %s; it must be a number, "NaN", "+Inf" or "-Inf"`, describe(f.raw))
 	}
 	return v, nil
-}
-
-func (o *object) status(shape string) (alertd.HealthStatus, *fault) {
-	s, at, err := o.text("status", shape)
-	if err != nil {
-		return "", err
-	}
-	status, ok := alertd.ParseHealthStatus(s)
-	if !ok {
-		return "", faultf(at, `"status" is %q; it must be "healthy", "degraded" or "unhealthy"`, short(s))
-	}
-	return status, nil
-}
-
-// latency is latency_ms in seconds.
-func (o *object) latency() (seconds float64, ok bool, err *fault) {
-	f, ok, err := o.get("latency_ms")
-	if err != nil || !ok {
-		return 0, false, err
-	}
-	ms, end, ok := number(f.raw, 0)
-	if !ok || end != len(f.raw) || ms < 0 {
-		return 0, false, faultf(f.at, `"latency_ms" is %s; it must be a number of milliseconds`, describe(f.raw))
-	}
-	return ms / 1000, true, nil
 }
 
 func (o *object) missing(name, shape string) *fault {

@@ -82,6 +82,7 @@ func (c *backtestCmd) Run(ctx context.Context, std streams) error {
 		}
 		r.policies = append(r.policies, p)
 	}
+	r.decoder.SetComponents(r.policies[0].Health.Components)
 	var err error
 	if c.Events != "" {
 		err = c.fromFile(ctx, std, r)
