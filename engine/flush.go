@@ -112,6 +112,7 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	if speaks {
 		s.alerts = slices.Concat(m.notified(g, d.Told, false), m.notified(g, fresh, true),
 			m.notified(g, d.Closed, false), m.notified(g, mentioned, false))
+		m.affect(g, s.alerts)
 	}
 	if speaks || len(ended) > 0 {
 		m.emit(alertd.Entry{Flushed: &alertd.Flushed{

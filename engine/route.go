@@ -52,7 +52,7 @@ func (m *Machine) join(a *alertd.Alert, d router.Decision) {
 
 // wait schedules a group for an alert in it that is to be told.
 func (m *Machine) wait(g *grouping.Group, a *alertd.Alert) {
-	due, reason, by := g.ChangeDue(m.now, a.FiredAt), alertd.ReasonGrouped, ""
+	due, reason, by := m.changeDue(g, a), alertd.ReasonGrouped, ""
 	if gate, closed := m.gate(g, due); closed {
 		due, reason, by = gate.until, gate.reason, gate.by
 	}
@@ -180,24 +180,21 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 // reschedule asks for a group that waits how long it would wait under the policy of now.
 func (m *Machine) reschedule(g *grouping.Group) {
 	d := g.Diff()
-	for _, fp := range d.Fresh {
-		a := m.alerts.get(fp)
-		if a == nil {
-			continue
-		}
-		due, reason, by := g.ChangeDue(m.now, a.FiredAt), alertd.ReasonGrouped, ""
-		if gt, closed := m.gate(g, due); closed {
-			due, reason, by = gt.until, gt.reason, gt.by
-		}
-		if len(d.Told) == 0 && len(d.Closed) == 0 {
-			m.schedule(g, due, reason) // later is right too: the calendar may have changed
-		} else {
-			m.hasten(g, due, reason)
-		}
-		if due.After(m.now) {
-			m.withhold(g, fp, alertd.Withheld{Reason: reason, By: by, Until: due})
-		}
-		return // one is enough: they wait together
+	first, ok := m.firstOf(g, d.Fresh) // one is enough: they wait together
+	if !ok {
+		return
+	}
+	due, reason, by := m.changeDue(g, first), alertd.ReasonGrouped, ""
+	if gt, closed := m.gate(g, due); closed {
+		due, reason, by = gt.until, gt.reason, gt.by
+	}
+	if len(d.Told) == 0 && len(d.Closed) == 0 {
+		m.schedule(g, due, reason) // later is right too: the calendar may have changed
+	} else {
+		m.hasten(g, due, reason)
+	}
+	if due.After(m.now) {
+		m.withhold(g, first.Fingerprint, alertd.Withheld{Reason: reason, By: by, Until: due})
 	}
 }
 

@@ -21,7 +21,8 @@ import (
 //
 //	policy                     the body is a routing.yaml
 //	rule name=Down [for=1m] [keep=5m] [event]
-//	true RULE [label=value…]   the condition is true for these labels; severity and so on are labels too
+//	true RULE [label=value…]   the condition is true for these labels; severity and so on are labels too, and
+//	                           @name=text is an annotation
 //	false RULE [label=value…]
 //	error RULE                 the rule could not be evaluated
 //	sleep 2m                   time passes; what falls due in between happens
@@ -84,10 +85,17 @@ func (s *story) run(d *datadriven.TestData) {
 	case "rule":
 		s.addRule(d)
 	case "true", "false":
-		ls := labels.FromMap(pairs(args[1:]))
+		said, notes := pairs(args[1:]), map[string]string{}
+		for name, text := range said {
+			if note, ok := strings.CutPrefix(name, "@"); ok {
+				notes[note] = text
+				delete(said, name)
+			}
+		}
+		ls := labels.FromMap(said)
 		scope := "service=" + ls.Get("service")
 		b := labels.NewBuilder(ls).Set(alertd.LabelAlert, args[0])
-		f := alertd.Finding{Labels: b.Labels(), Scope: scope, Value: 1}
+		f := alertd.Finding{Labels: b.Labels(), Scope: scope, Value: 1, Annotations: labels.FromMap(notes)}
 		if s.truth[args[0]] == nil {
 			s.truth[args[0]] = map[string]alertd.Finding{}
 		}
@@ -399,7 +407,11 @@ func (s *story) tell(e alertd.Entry) {
 		}
 		say("%s %s/%s #%d (%s)", kind, n.Receiver, n.Integration, n.Seq, n.Reason)
 		for _, a := range n.Alerts {
-			fmt.Fprintf(&s.out, "           %s %s\n", a.State, name(a.Labels))
+			affects := ""
+			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
+				affects = " affects " + whom
+			}
+			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects)
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)

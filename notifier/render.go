@@ -232,6 +232,10 @@ func Which(n *alertd.Notification) func(*alertd.Alert) string {
 // NextStep is what the person who reads this does first, "" where the rule does not say.
 func NextStep(a *alertd.Alert) string { return a.Annotations.Get(alertd.AnnotationNextStep) }
 
+// Affected names the services that suffer from what an alert is about, and are not told one by one; "" where it hides
+// none.
+func Affected(a *alertd.Alert) string { return a.Annotations.Get(alertd.AnnotationAffected) }
+
 // Runbook is the URL of an alert's runbook, "" where there is none that may be linked.
 func Runbook(a *alertd.Alert) string {
 	if u := Link(a.RunbookURL); u != "" {

@@ -116,6 +116,9 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 		p.wrapped("", s)
 	}
 	if a.State.Active() {
+		if s := notifier.Line(notifier.Affected(&a.Alert), 600); s != "" {
+			p.wrapped("Affects", s)
+		}
 		if s := notifier.Line(notifier.NextStep(&a.Alert), 400); s != "" {
 			p.wrapped("Do next", s)
 		}

@@ -197,6 +197,9 @@ func (l *layout) detail(a *alertd.Notified, head string) string {
 	if s := a.Summary(); s != a.Name() {
 		lines = append(lines, esc(s, 400))
 	}
+	if s := notifier.Affected(&a.Alert); a.State.Active() && s != "" {
+		lines = append(lines, "*Affects:* "+esc(s, 600))
+	}
 	if s := notifier.NextStep(&a.Alert); a.State.Active() && s != "" && s != l.step {
 		lines = append(lines, "*Do next:* "+esc(s, 500))
 	}
@@ -335,6 +338,9 @@ func shortly(firing []alertd.Notified) string {
 	var s string
 	if sum := a.Summary(); sum != a.Name() {
 		s += "\n" + esc(sum, 300)
+	}
+	if affected := notifier.Affected(&a.Alert); affected != "" {
+		s += "\nAffects: " + esc(affected, 300)
 	}
 	if next := notifier.NextStep(&a.Alert); next != "" {
 		s += "\nDo next: " + esc(next, 300)
