@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,34 @@ func TestShippedRules(t *testing.T) {
 			10 * time.Minute, "", 0,
 		},
 
+		{
+			"ApplicationDown", "a component that it names fails",
+			append(health(`health_status{service="api"}`, "unhealthy"), health(`health_check_status{service="api",check="cache",component="cache"}`, "unhealthy")...),
+			time.Minute, "api is down: it reports cache unhealthy", 0,
+		},
+		{
+			"ApplicationDown", "it does not live, and what it said of a component is old",
+			slices.Concat(health(`health_status{service="api"}`, "unhealthy"), health(`health_check_status{service="api",check="cache",component="cache"}`, "unhealthy"),
+				health(`health_check_status{service="api",check="live"}`, "unhealthy")),
+			time.Minute, "api is down", 0,
+		},
+
+		{
+			"ComponentUnhealthy", "two services report it",
+			append(health(`health_check_status{service="api",check="cache",component="cache"}`, "unhealthy"), health(`health_check_status{service="web",check="redis",component="cache"}`, "unhealthy")...),
+			time.Minute, "cache is unhealthy: several services report it", 0,
+		},
+		{
+			"ComponentUnhealthy", "one service reports it, by two checks",
+			append(health(`health_check_status{service="api",check="cache",component="cache"}`, "unhealthy"), health(`health_check_status{service="api",check="redis",component="cache"}`, "unhealthy")...),
+			time.Minute, "", 0,
+		},
+		{
+			"ComponentUnhealthy", "what every service has for itself",
+			append(health(`health_check_status{service="api",check="disk"}`, "unhealthy"), health(`health_check_status{service="web",check="disk"}`, "unhealthy")...),
+			time.Minute, "", 0,
+		},
+
 		{"HighErrorRate", "11%", requests("api", 0.11), 5 * time.Minute, "api fails 11% of its requests", 30 * time.Second},
 		{"HighErrorRate", "9%", requests("api", 0.09), 5 * time.Minute, "", 0},
 		{"HighErrorRate", "all services together 11%, none alone", append(requests("api", 0.05), requests("web", 0.06)...), 5 * time.Minute, "", 0},
@@ -197,8 +226,8 @@ func TestShippedRules(t *testing.T) {
 // complete checks that an alert tells its reader all that he needs.
 func complete(t *testing.T, f alertd.Finding) {
 	t.Helper()
-	if f.Labels.Get(alertd.LabelService) == "" && f.Labels.Get("instance") == "" {
-		t.Errorf("says of no service: %s", f.Labels)
+	if f.Labels.Get(alertd.LabelService) == "" && f.Labels.Get("instance") == "" && f.Labels.Get("component") == "" {
+		t.Errorf("says of no service or component: %s", f.Labels)
 	}
 	if s := alertd.SeverityOf(f.Labels); s.Rank() > alertd.Info.Rank() {
 		t.Errorf("severity %q", s)
@@ -328,8 +357,8 @@ func TestShippedOccurrenceRules(t *testing.T) {
 	}
 }
 
-// TestShippedAreTwelve counts, and checks that what belongs to a service is evaluated service by service.
-func TestShippedAreTwelve(t *testing.T) {
+// TestShippedAreKeyed counts, and checks that what belongs to a service or component is evaluated one by one.
+func TestShippedAreKeyed(t *testing.T) {
 	set := shipped(t)
 	var names []string
 	for _, x := range set.Explain() {
@@ -341,7 +370,7 @@ func TestShippedAreTwelve(t *testing.T) {
 			t.Errorf("%s looks back %s: a restart would have to read all that again", x.Rule.Name, x.LookBack)
 		}
 	}
-	if len(names) != 12 {
+	if len(names) != 13 {
 		t.Errorf("%d rules: %v", len(names), names)
 	}
 }
