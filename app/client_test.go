@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
 	"alertd/config"
@@ -32,5 +34,80 @@ func TestClientSpeaksAsHTTPConfigSays(t *testing.T) {
 	if resp, err := client(nil).Do(req); err == nil {
 		resp.Body.Close()
 		t.Error("a certificate that nobody named was trusted")
+	}
+}
+
+// ask does what a sender does, and returns the answer's status and the error.
+func ask(t *testing.T, h *config.HTTP, to string) (int, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, to, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(h)
+	defer c.CloseIdleConnections()
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, resp.Body.Close()
+}
+
+func TestClientGetsTokens(t *testing.T) {
+	tokens := 0
+	issuer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tokens++
+		_ = r.ParseForm()
+		if id, secret, _ := r.BasicAuth(); id != "me" || secret != "hunter2" || r.Form.Get("scope") != "a b" || r.Form.Get("audience") != "x" {
+			http.Error(w, `{"error":"invalid_client","error_description":"hunter2"}`, http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"access_token":"abc","token_type":"bearer","expires_in":3600}`))
+	}))
+	defer issuer.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer abc" || r.Header.Get("X-Team") != "shop" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer srv.Close()
+	h := &config.HTTP{
+		Headers: []config.Header{{Name: "X-Team", Values: []config.Secret{"shop"}}},
+		OAuth2: &config.OAuth2{
+			ClientID: "me", ClientSecret: "hunter2", TokenURL: config.Secret(issuer.URL), Scopes: []string{"a", "b"},
+			EndpointParams: map[string]config.Secret{"audience": "x"},
+		},
+	}
+	for range 2 {
+		if status, err := ask(t, h, srv.URL); err != nil || status != http.StatusOK {
+			t.Errorf("%d, %v", status, err)
+		}
+	}
+	if tokens != 2 { // each client has its own
+		t.Errorf("%d tokens", tokens)
+	}
+	h.OAuth2.ClientSecret = "hunter22"
+	if _, err := ask(t, h, srv.URL); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClientAsksTheProxy(t *testing.T) {
+	var asked []string
+	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.URL.Host) }))
+	defer proxy.Close()
+	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }))
+	defer direct.Close()
+	u, err := url.Parse(direct.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &config.HTTP{Proxy: config.Proxy{URL: config.Secret(proxy.URL), NoProxy: "direct.example.org"}}
+	if status, err := ask(t, h, "http://hook.example.org/x"); err != nil || status != http.StatusOK || len(asked) != 1 || asked[0] != "hook.example.org" {
+		t.Errorf("%d, %v, %v", status, err, asked)
+	}
+	if status, err := ask(t, h, "http://localhost:"+u.Port()); err != nil || status != http.StatusAccepted { // never by a proxy
+		t.Errorf("%d, %v", status, err)
 	}
 }

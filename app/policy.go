@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"alertd/notifier/webhook"
 	"alertd/rules"
 	"alertd/runbooks"
+	"alertd/templates"
 	"alertd/tracectx"
 )
 
@@ -95,7 +95,7 @@ func (a *App) addSenders(p *policy, routing *config.Routing) error {
 			add(config.KindSlack, i, notifier.Break(notifier.Limit(s, 1, 3)))
 		}
 		for i, c := range r.Webhook {
-			s, err := a.webhook(c)
+			s, err := a.webhook(c, routing.Templates)
 			if err != nil {
 				return fmt.Errorf("receiver %q, webhook_configs[%d]: %w", r.Name, i, err)
 			}
@@ -108,9 +108,9 @@ func (a *App) addSenders(p *policy, routing *config.Routing) error {
 	return nil
 }
 
-func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
+func (a *App) webhook(c config.Webhook, set *templates.Set) (notifier.Sender, error) {
 	wc := webhook.Config{
-		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external,
+		URL: c.URL.Reveal(), MaxAlerts: c.MaxAlerts, ExternalURL: a.external, Payload: c.Payload, Templates: set,
 		HTTPClient: withTimeout(client(c.HTTP), c.Timeout),
 	}
 	if c.Secret != "" {
@@ -121,39 +121,4 @@ func (a *App) webhook(c config.Webhook) (notifier.Sender, error) {
 		return nil, err
 	}
 	return notifier.Break(s), nil
-}
-
-// client speaks to a server as its http_config says.
-func client(h *config.HTTP) *http.Client {
-	if h == nil {
-		return notifier.NewClient()
-	}
-	c := notifier.NewClientTLS(h.TLS)
-	if h.Authorization != "" {
-		c.Transport = authorized{c.Transport, h.Authorization}
-	}
-	return c
-}
-
-// authorized adds credentials. No redirect is followed, so nobody else gets them.
-type authorized struct {
-	next   http.RoundTripper
-	header config.Secret
-}
-
-// RoundTrip leaves the caller's request as it is.
-func (t authorized) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", t.header.Reveal())
-	return t.next.RoundTrip(r)
-}
-
-// withTimeout bounds every exchange; 0 leaves that to whoever asks.
-func withTimeout(c *http.Client, d time.Duration) *http.Client {
-	if d == 0 {
-		return c
-	}
-	limited := *c
-	limited.Timeout = d
-	return &limited
 }

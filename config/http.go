@@ -4,33 +4,49 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"net/textproto"
+	"net/url"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/http/httpguts"
 )
 
 // HTTP is how the server of a receiver is spoken to, besides its URL: Alertmanager's http_config. The zero value is
 // how alertd speaks to any server.
 type HTTP struct {
 	Authorization Secret      // value of the header of that name; "" sends none
+	OAuth2        *OAuth2     // nil: no
+	Headers       []Header    // more of them
 	TLS           *tls.Config // nil: the system's roots and no client certificate
+	Proxy         Proxy
+}
+
+// Header is one header of every request. Its values may be secrets.
+type Header struct {
+	Name   string
+	Values []Secret
+}
+
+// Proxy is whom to ask to pass requests on. The zero value is what the environment says (HTTPS_PROXY, NO_PROXY).
+type Proxy struct {
+	URL     Secret // may hold a password
+	NoProxy string // hosts that are spoken to directly, as in NO_PROXY
+	Headers []Header
 }
 
 // readHTTP reads http_config. What alertd does not do is an error where it is about credentials or about the way to the
 // server, since the server would be spoken to in a way that nobody meant.
 func (p *routingParser) readHTTP(n *yaml.Node) *HTTP {
+	// As in Alertmanager, the files that it names are relative to the routing file.
+	defer func(readFile func(string) ([]byte, error)) { p.readFile = readFile }(p.readFile)
+	p.readFile = p.beside.read
+
 	h := &HTTP{}
-	refuse := func(key, instead string) func(*yaml.Node) {
-		return func(n *yaml.Node) {
-			if !absent(target(n)) {
-				p.fail(target(n), "http_config: alertd does not do %s; %s", key, instead)
-			}
-		}
-	}
 	var redirects bool
 	http2, environment := true, true
-	proxy := "set HTTPS_PROXY in alertd's environment, which is used for every receiver"
-	ok := p.object(n, "http_config", fields{
+	known := fields{
 		"basic_auth":             func(n *yaml.Node) { h.Authorization = p.readBasicAuth(n) },
 		"authorization":          func(n *yaml.Node) { h.Authorization = p.readAuthorization(n) },
 		"bearer_token":           p.bearerTo(&h.Authorization, p.secretTo, "bearer_token"),
@@ -39,20 +55,93 @@ func (p *routingParser) readHTTP(n *yaml.Node) *HTTP {
 		"follow_redirects":       p.boolTo(&redirects, "follow_redirects"),
 		"enable_http2":           p.boolTo(&http2, "enable_http2"),
 		"proxy_from_environment": p.boolTo(&environment, "proxy_from_environment"),
-		"oauth2":                 refuse("oauth2", "use authorization or basic_auth, or a proxy that adds the token"),
-		"http_headers":           refuse("http_headers", "use authorization or basic_auth, or a proxy that adds them"),
-		"proxy_url":              refuse("proxy_url", proxy),
-		"no_proxy":               refuse("no_proxy", "set NO_PROXY in alertd's environment"),
-		"proxy_connect_header":   refuse("proxy_connect_header", proxy),
-	})
+		"oauth2":                 func(n *yaml.Node) { h.OAuth2 = p.readOAuth2(n) },
+		"http_headers":           func(n *yaml.Node) { h.Headers = p.readHeaders(n) },
+	}
+	p.proxyTo(&h.Proxy, known)
+	ok := p.object(n, "http_config", known)
+	p.checkProxy(n, &h.Proxy)
 	p.oneOf(n, "http_config", "basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2")
 	if redirects {
 		p.warn(target(n), "http_config: alertd follows no redirects: a page must not wander off with its secrets; write the final URL")
 	}
 	if ok && (!http2 || !environment) {
-		p.warn(target(n), "http_config: enable_http2 and proxy_from_environment are always on")
+		p.warn(target(n), "http_config: enable_http2 is always on, and so is proxy_from_environment where there is no proxy_url")
 	}
 	return h
+}
+
+// ourHeaders are set by alertd, or by HTTP itself.
+var ourHeaders = []string{
+	"Authorization", "Host", "Content-Encoding", "Content-Length", "Content-Type", "User-Agent", "Connection", "Keep-Alive",
+	"Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate", "Accept-Encoding", "Transfer-Encoding",
+	"Webhook-Id", "Webhook-Timestamp", "Webhook-Signature",
+}
+
+// readHeaders reads {NAME: {values: […], secrets: […], files: […]}}.
+func (p *routingParser) readHeaders(n *yaml.Node) (all []Header) {
+	for _, e := range p.entries(n, "http_headers") {
+		h := Header{Name: textproto.CanonicalMIMEHeaderKey(e.key.Value)}
+		add := func(read func(*Secret, string) func(*yaml.Node)) func(*yaml.Node) {
+			return func(n *yaml.Node) {
+				for _, item := range p.list(n, "the values of a header") {
+					var v Secret
+					read(&v, "the value of header "+h.Name)(item)
+					h.Values = append(h.Values, v)
+				}
+			}
+		}
+		p.object(e.value, "header "+quote(e.key.Value), fields{
+			"values": add(p.secretTo), "secrets": add(p.secretTo), "files": add(p.secretFileTo),
+		})
+		p.addHeader(&all, h, e.key)
+	}
+	return all
+}
+
+// addHeader takes a header that HTTP can carry.
+func (p *routingParser) addHeader(all *[]Header, h Header, at *yaml.Node) {
+	bad := func(v Secret) bool { return !httpguts.ValidHeaderFieldValue(v.Reveal()) }
+	switch {
+	case !httpguts.ValidHeaderFieldName(h.Name):
+		p.fail(at, "%s is not the name of a header", quote(at.Value))
+	case slices.Contains(ourHeaders, h.Name):
+		p.fail(at, "header %s is set by alertd and cannot be set here", h.Name)
+	case slices.ContainsFunc(h.Values, bad):
+		p.fail(at, "header %s has a value that no header can have, such as one of several lines", h.Name)
+	default:
+		*all = append(*all, h)
+	}
+}
+
+// proxyTo adds the keys of a proxy.
+func (p *routingParser) proxyTo(to *Proxy, known fields) {
+	known["proxy_url"] = p.secretTo(&to.URL, "proxy_url")
+	known["no_proxy"] = p.textTo(&to.NoProxy, "no_proxy")
+	known["proxy_connect_header"] = func(n *yaml.Node) {
+		for _, e := range p.entries(n, "proxy_connect_header") {
+			h := Header{Name: textproto.CanonicalMIMEHeaderKey(e.key.Value)}
+			for _, item := range p.list(e.value, "the values of a header") {
+				var v Secret
+				p.secretTo(&v, "the value of header "+h.Name)(item)
+				h.Values = append(h.Values, v)
+			}
+			to.Headers = append(to.Headers, h)
+		}
+	}
+}
+
+func (p *routingParser) checkProxy(n *yaml.Node, to *Proxy) {
+	if to.URL == "" {
+		if to.NoProxy != "" {
+			p.fail(target(n), "no_proxy needs a proxy_url; for the proxy of the environment set NO_PROXY there")
+		}
+		return
+	}
+	u, err := url.Parse(to.URL.Reveal())
+	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		p.fail(target(n), "proxy_url: want a URL like http://proxy:3128 (or https://, socks5://)")
+	}
 }
 
 // bearerTo reads a token with one of the readers for secrets.

@@ -1,11 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
-	"fmt"
-	"strings"
-	"time"
-
 	"go.yaml.in/yaml/v3"
 )
 
@@ -16,16 +11,6 @@ type Receiver struct {
 	Slack   []Slack
 	Webhook []Webhook
 	Console bool // writes to the daemon's own output
-}
-
-// Webhook is one URL that notifications are posted to.
-type Webhook struct {
-	URL          Secret
-	HTTP         *HTTP         // nil: nothing special
-	Secret       Secret        // signs as Standard Webhooks say ("whsec_" and base64); "" does not sign
-	Timeout      time.Duration // of one attempt; 0: the notifier's own
-	MaxAlerts    int           // in one body; 0: all
-	SendResolved bool          // default true
 }
 
 // globals are the defaults that receivers fall back to.
@@ -46,7 +31,6 @@ var (
 		"telegram_bot_token_file", "webex_api_url", "rocketchat_api_url", "rocketchat_token", "rocketchat_token_file",
 		"rocketchat_token_id", "rocketchat_token_id_file", "mattermost_webhook_url", "mattermost_webhook_url_file",
 	}
-	unusedWebhook   = []string{"payload"}
 	foreignReceiver = []string{
 		"discord_configs", "email_configs", "incidentio_configs", "jira_configs", "mattermost_configs", "msteams_configs",
 		"msteamsv2_configs", "opsgenie_configs", "pagerduty_configs", "pushover_configs", "rocketchat_configs", "sns_configs",
@@ -141,52 +125,6 @@ func (p *routingParser) peek(n *yaml.Node, key string) string {
 		}
 	}
 	return ""
-}
-
-func (p *routingParser) readWebhook(n *yaml.Node, what string) Webhook {
-	w := Webhook{SendResolved: true, HTTP: p.global.http}
-	before := len(p.problems)
-	p.object(n, what, p.withUnused(fields{
-		"url":           p.secretTo(&w.URL, "url"),
-		"url_file":      p.secretFileTo(&w.URL, "url_file"),
-		"secret":        p.secretTo(&w.Secret, "secret"),
-		"secret_file":   p.secretFileTo(&w.Secret, "secret_file"),
-		"timeout":       p.durationTo(&w.Timeout, "timeout", 0),
-		"max_alerts":    p.intTo(&w.MaxAlerts, "max_alerts"),
-		"send_resolved": p.boolTo(&w.SendResolved, "send_resolved"),
-		"http_config":   func(n *yaml.Node) { w.HTTP = p.readHTTP(n) },
-	}, unusedWebhook))
-	p.oneOf(n, what, "url", "url_file")
-	p.oneOf(n, what, "secret", "secret_file")
-	if len(p.problems) > before {
-		return w
-	}
-	switch {
-	case w.URL == "":
-		p.fail(n, "%s has no url; add url or url_file", what)
-	case strings.Contains(w.URL.Reveal(), "{{"):
-		p.fail(n, "%s: the url is a template, which alertd does not expand; use a route and a receiver for each URL", what)
-	default:
-		if err := httpURL(w.URL.Reveal()); err != nil {
-			p.fail(n, "%s: url: %v", what, err)
-		}
-	}
-	if err := checkSigningSecret(w.Secret.Reveal()); err != nil {
-		p.fail(n, "%s: secret: %v", what, err)
-	}
-	return w
-}
-
-// checkSigningSecret wants what Standard Webhooks want: 24 to 64 random bytes.
-func checkSigningSecret(s string) error {
-	if s == "" {
-		return nil
-	}
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(s, "whsec_"))
-	if err != nil || !strings.HasPrefix(s, "whsec_") || len(key) < 24 || len(key) > 64 {
-		return fmt.Errorf(`want "whsec_" and 24 to 64 random bytes in base64; make one with: echo "whsec_$(openssl rand -base64 32)"`)
-	}
-	return nil
 }
 
 func firstOf(secrets ...Secret) Secret {

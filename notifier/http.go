@@ -28,13 +28,18 @@ import (
 // errors after which certainly nothing was sent, which [TransportError] reads. Loopback and private networks
 // are allowed: receivers mostly live there. A proxy from the environment is used; then it is the proxy's
 // address that is checked.
-func NewClient() *http.Client { return NewClientTLS(nil) }
+func NewClient() *http.Client { return NewClientWith(nil, nil, nil) }
 
-// NewClientTLS is [NewClient] for a server that wants certificates of its own; nil is as NewClient.
-func NewClientTLS(c *tls.Config) *http.Client {
+// NewClientWith is [NewClient] for a server that wants certificates of its own, or is reached by a proxy of its own, which
+// may want headers. What is nil is as in NewClient.
+func NewClientWith(c *tls.Config, proxy func(*http.Request) (*url.URL, error), toProxy http.Header) *http.Client {
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second, Control: guard()}
 	return Client(&http.Client{Transport: &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
+		Proxy:                 proxy,
+		ProxyConnectHeader:    toProxy,
 		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true,
 		TLSClientConfig:       c,

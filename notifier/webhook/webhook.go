@@ -4,15 +4,12 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -21,39 +18,42 @@ import (
 
 	"alertd"
 	"alertd/notifier"
-
-	"github.com/prometheus/prometheus/model/labels"
+	"alertd/templates"
 )
 
 // Config configures a [Sender].
 type Config struct {
-	URL         string   // where to post; a secret, since many receivers are known by their URL alone
+	URL         string   // where to post, perhaps a template; a secret, since many receivers are known by their URL alone
 	Secrets     []string // "whsec_" and base64; each of them signs, so that a secret can be replaced without a gap
 	MaxAlerts   int      // at most that many alerts in a body; 0: all
 	ExternalURL string   // alertd's own page; "" where it has none
-	HTTPClient  *http.Client
-	Now         func() time.Time // default time.Now
+
+	// Payload is a body of the receiver's own: maps, lists and values as JSON has them, of which every text is a
+	// template. Nil is Alertmanager's.
+	Payload   any
+	Templates *templates.Set // nil: nothing is a template
+
+	HTTPClient *http.Client
+	Now        func() time.Time // default time.Now
 }
 
 // Sender posts to one URL. It is safe for concurrent use.
 type Sender struct {
 	cfg    Config
 	client *http.Client
-	place  string // scheme and host: all that an error may show
+	fixed  place // where the URL is no template
 	hide   []string
 	keys   [][]byte
 }
 
 // New checks the configuration. No error shows the URL or a secret.
 func New(c Config) (*Sender, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("webhook: the URL must begin with http:// or https:// and name a host, as in https://example.org/hook")
-	}
-	s := &Sender{cfg: c, client: notifier.Client(c.HTTPClient), place: u.Scheme + "://" + u.Host}
-	s.hide = append(s.hide, c.URL, u.RequestURI(), u.EscapedPath(), u.RawQuery)
-	if pw, ok := u.User.Password(); ok {
-		s.hide = append(s.hide, pw)
+	s := &Sender{cfg: c, client: notifier.Client(c.HTTPClient)}
+	if !s.templated() {
+		var err error
+		if s.fixed, err = placeOf(c.URL); err != nil {
+			return nil, fmt.Errorf("webhook: %w", err)
+		}
 	}
 	for i, secret := range c.Secrets {
 		key, err := parseSecret(secret)
@@ -67,6 +67,26 @@ func New(c Config) (*Sender, error) {
 		s.cfg.Now = time.Now
 	}
 	return s, nil
+}
+
+func (s *Sender) templated() bool { return s.cfg.Templates != nil && strings.Contains(s.cfg.URL, "{{") }
+
+// place is where to post. Its name is scheme and host: all that an error may show.
+type place struct {
+	url, name string
+	hide      []string
+}
+
+func placeOf(to string) (place, error) {
+	u, err := url.Parse(to)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return place{}, errors.New("the URL must begin with http:// or https:// and name a host, as in https://example.org/hook")
+	}
+	p := place{url: to, name: u.Scheme + "://" + u.Host, hide: []string{to, u.RequestURI(), u.EscapedPath(), u.RawQuery}}
+	if pw, ok := u.User.Password(); ok {
+		p.hide = append(p.hide, pw)
+	}
+	return p, nil
 }
 
 const secretPrefix = "whsec_"
@@ -89,25 +109,36 @@ func parseSecret(s string) ([]byte, error) {
 
 // Send posts the notification. Any 2xx is success. There is no reference.
 func (s *Sender) Send(ctx context.Context, n alertd.Notification) (string, error) {
-	body, err := json.Marshal(message(&n, &s.cfg))
-	if err != nil { // cannot be: the body holds strings, numbers and times only
-		return "", s.failed(&alertd.DeliveryError{Outcome: alertd.Failed, Class: alertd.FailurePayload, Err: err})
+	m, err := s.compose(&n)
+	if err != nil {
+		return "", s.failed(m.to, errorOf(alertd.Failed, err))
 	}
 	now := s.cfg.Now()
-	answer, de := notifier.Post(ctx, s.client, s.cfg.URL, s.header(n.ID, now, body), body, now)
+	answer, de := notifier.Post(ctx, s.client, m.to.url, s.header(n.ID, now, m.body), m.body, now)
 	switch {
 	case de != nil:
-		return "", s.failed(de)
-	case answer.Status >= 200 && answer.Status < 300:
-		return "", nil
+		return "", s.failed(m.to, de)
+	case answer.Status < 200 || answer.Status >= 300:
+		return "", s.failed(m.to, notifier.StatusError(answer))
+	case m.remark != nil:
+		return "", s.failed(m.to, errorOf(alertd.Delivered, m.remark))
 	default:
-		return "", s.failed(notifier.StatusError(answer))
+		return "", nil
 	}
 }
 
+// errorOf says that a template failed.
+func errorOf(o alertd.Outcome, err error) *alertd.DeliveryError {
+	return &alertd.DeliveryError{Outcome: o, Class: alertd.FailureTemplate, Err: err}
+}
+
 // failed names the place, and no more of the URL.
-func (s *Sender) failed(de *alertd.DeliveryError) error {
-	de.Err = notifier.Redact(fmt.Errorf("webhook %s: %w", s.place, de.Err), s.hide...)
+func (s *Sender) failed(to place, de *alertd.DeliveryError) error {
+	where := "webhook"
+	if to.name != "" {
+		where += " " + to.name
+	}
+	de.Err = notifier.Redact(fmt.Errorf("%s: %w", where, de.Err), append(to.hide, s.hide...)...)
 	return de
 }
 
@@ -131,124 +162,4 @@ func (s *Sender) header(id string, now time.Time, body []byte) http.Header {
 		h["Webhook-Signature"] = []string{strings.Join(signatures, " ")}
 	}
 	return h
-}
-
-// payload is the body. All keys but "alertd" are Alertmanager's.
-type payload struct {
-	Version           string         `json:"version"`
-	GroupKey          string         `json:"groupKey"`
-	TruncatedAlerts   int            `json:"truncatedAlerts"`
-	Receiver          string         `json:"receiver"`
-	Status            string         `json:"status"`
-	Reason            string         `json:"notification_reason"`
-	GroupLabels       kv             `json:"groupLabels"`
-	CommonLabels      kv             `json:"commonLabels"`
-	CommonAnnotations kv             `json:"commonAnnotations"`
-	RouteLabels       kv             `json:"routeLabels"`
-	ExternalURL       string         `json:"externalURL"`
-	Alerts            []payloadAlert `json:"alerts"`
-	Alertd            extra          `json:"alertd"`
-}
-
-type payloadAlert struct {
-	Status       string    `json:"status"`
-	Labels       kv        `json:"labels"`
-	Annotations  kv        `json:"annotations"`
-	StartsAt     time.Time `json:"startsAt"`
-	EndsAt       time.Time `json:"endsAt"` // the zero time while it fires
-	GeneratorURL string    `json:"generatorURL"`
-	Fingerprint  string    `json:"fingerprint"`
-}
-
-// extra is what Alertmanager has no word for.
-type extra struct {
-	ID       string `json:"id"`
-	Seq      uint64 `json:"seq"` // counts the group's notifications: a receiver may drop one that comes late
-	Severity string `json:"severity"`
-	Digest   bool   `json:"digest"`
-}
-
-type kv map[string]string
-
-func message(n *alertd.Notification, c *Config) payload {
-	firing, resolved := notifier.Split(n)
-	told := append(firing, resolved...)
-	truncated := n.Truncated
-	if c.MaxAlerts > 0 && len(told) > c.MaxAlerts {
-		truncated += len(told) - c.MaxAlerts
-		told = told[:c.MaxAlerts]
-	}
-	p := payload{
-		Version:         "4",
-		GroupKey:        string(n.Group),
-		TruncatedAlerts: truncated,
-		Receiver:        n.Receiver,
-		Status:          n.Status(),
-		Reason:          string(n.Reason),
-		GroupLabels:     toKV(n.GroupLabels),
-		RouteLabels:     kv{},
-		ExternalURL:     c.ExternalURL,
-		Alerts:          make([]payloadAlert, 0, len(told)),
-		Alertd:          extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest},
-	}
-	for i := range told {
-		p.Alerts = append(p.Alerts, alertOf(&told[i].Alert, c))
-	}
-	p.CommonLabels = common(p.Alerts, func(a *payloadAlert) kv { return a.Labels })
-	p.CommonAnnotations = common(p.Alerts, func(a *payloadAlert) kv { return a.Annotations })
-	return p
-}
-
-func alertOf(a *alertd.Alert, c *Config) payloadAlert {
-	p := payloadAlert{
-		Status:       "firing",
-		Labels:       toKV(a.Labels),
-		Annotations:  toKV(a.Annotations),
-		StartsAt:     a.FiredAt.UTC(),
-		GeneratorURL: cmp.Or(a.GeneratorURL, c.ExternalURL),
-		Fingerprint:  a.Fingerprint.String(),
-	}
-	if p.StartsAt.IsZero() {
-		p.StartsAt = a.ActiveAt.UTC()
-	}
-	if !a.State.Active() {
-		p.Status, p.EndsAt = "resolved", notifier.Ended(a).UTC()
-	}
-	p.Annotations.setDefault(alertd.AnnotationRunbook, a.RunbookURL)
-	p.Annotations.setDefault("trace_id", a.Trace.TraceID)
-	if link, _ := notifier.Trace(a); link != "" {
-		p.Annotations.setDefault("trace_url", link)
-	}
-	p.Annotations.setDefault("trace_note", a.TraceNote)
-	return p
-}
-
-func (m kv) setDefault(k, v string) {
-	if m[k] == "" && v != "" {
-		m[k] = v
-	}
-}
-
-func toKV(ls alertd.Labels) kv {
-	m := kv{}
-	ls.Range(func(l labels.Label) { m[l.Name] = l.Value })
-	return m
-}
-
-// common is what all alerts agree on.
-func common(as []payloadAlert, of func(*payloadAlert) kv) kv {
-	m := kv{}
-	for i := range as {
-		if i == 0 {
-			maps.Copy(m, of(&as[i]))
-			continue
-		}
-		other := of(&as[i])
-		for k, v := range m {
-			if w, ok := other[k]; !ok || v != w {
-				delete(m, k)
-			}
-		}
-	}
-	return m
 }

@@ -1,0 +1,86 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	amtemplate "github.com/prometheus/alertmanager/template"
+
+	"alertd"
+	"alertd/notifier"
+)
+
+// payload is Alertmanager's body. All keys but "alertd" are Alertmanager's.
+type payload struct {
+	*amtemplate.Data
+	Version         string `json:"version"`
+	GroupKey        string `json:"groupKey"`
+	TruncatedAlerts int    `json:"truncatedAlerts"`
+	Alertd          extra  `json:"alertd"`
+}
+
+// extra is what Alertmanager has no word for.
+type extra struct {
+	ID       string `json:"id"`
+	Seq      uint64 `json:"seq"` // counts the group's notifications: a receiver may drop one that comes late
+	Severity string `json:"severity"`
+	Digest   bool   `json:"digest"`
+	Problem  string `json:"problem,omitempty"` // why this is not the body that the receiver asks for
+}
+
+// composed is a notification as it is to be sent.
+type composed struct {
+	to     place
+	body   []byte
+	remark error // in which way this is not what the receiver asks for
+}
+
+// compose finds out where to post what. The error is that there is nowhere to post to.
+func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
+	cut, truncated := *n, n.Truncated
+	if limit := s.cfg.MaxAlerts; limit > 0 && len(n.Alerts) > limit {
+		firing, resolved := notifier.Split(n)
+		cut.Alerts = slices.Concat(firing, resolved)[:limit]
+		truncated += len(n.Alerts) - limit
+	}
+	data := notifier.TemplateData(&cut, s.cfg.ExternalURL)
+	expand := func(text string) (string, error) { return text, nil }
+	if set := s.cfg.Templates; set != nil {
+		if err := set.ExpandRouteLabels(data); err != nil {
+			m.remark = fmt.Errorf("sent without a label of the route, since a template failed: %w", err)
+		}
+		expand = func(text string) (string, error) { return set.Expand(text, data) }
+	}
+	if m.to = s.fixed; s.templated() {
+		to, err := expand(s.cfg.URL)
+		if err != nil {
+			return m, fmt.Errorf("the template of the URL failed: %w", err)
+		}
+		if m.to, err = placeOf(to); err != nil {
+			return m, fmt.Errorf("what the template of the URL says is no URL: %w", err)
+		}
+	}
+	body := payload{
+		Data: data, Version: "4", GroupKey: string(n.Group), TruncatedAlerts: truncated,
+		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest},
+	}
+	if s.cfg.Payload != nil {
+		if m.body, err = own(s.cfg.Payload, expand); err == nil {
+			return m, nil
+		}
+		m.remark = fmt.Errorf("sent Alertmanager's body, since the payload's template failed: %w", err)
+		body.Alertd.Problem = m.remark.Error()
+	}
+	m.body, err = json.Marshal(body)
+	return m, err
+}
+
+// own makes the body that the receiver asks for.
+func own(tree any, expand func(string) (string, error)) ([]byte, error) {
+	out, err := amtemplate.DeepCopyWithTemplate(tree, expand)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(out)
+}

@@ -1,0 +1,112 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"alertd"
+	"alertd/notifier/sendertest"
+	"alertd/notifier/webhook"
+	"alertd/templates"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+func set(t *testing.T, text string) *templates.Set {
+	t.Helper()
+	s, err := templates.Parse(templates.File{Name: "shop.tmpl", Data: []byte(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A payload may have the form that a chat wants; what its texts say may be structures themselves.
+func TestPayload(t *testing.T) {
+	got := send(t, webhook.Config{
+		Templates: set(t, `{{ define "who" }}{{ .CommonLabels.service }}{{ end }}`), MaxAlerts: 1,
+		Payload: map[string]any{
+			"text": `{{ .Status }} {{ template "who" . }}`, "{{ .Receiver }}": true, "n": 3, "list": []any{"{{ len .Alerts }}", nil},
+			"alerts": "{{ .Alerts | toJson }}", "labels": `{{ .CommonLabels | toJson }}`, "team": `{{ routeLabels "team" }}`,
+		},
+	}, routed(sendertest.Gallery()["grown"]))
+	var body map[string]any
+	if err := json.Unmarshal(got.body, &body); err != nil {
+		t.Fatalf("%v: %s", err, got.body)
+	}
+	alerts, _ := body["alerts"].([]any)
+	delete(body, "alerts")
+	want := map[string]any{
+		"text": "firing checkout", "ops": true, "n": 3.0, "list": []any{1.0, nil}, "team": "critical",
+		"labels": map[string]any{"alertname": "ApplicationDown", "service": "checkout", "severity": "critical"},
+	}
+	if diff := cmp.Diff(want, body); diff != "" || len(alerts) != 1 {
+		t.Errorf("%d alerts; (-want +got)\n%s", len(alerts), diff)
+	}
+}
+
+func routed(n alertd.Notification) alertd.Notification {
+	n.RouteLabels = labels.FromStrings("team", "{{ .CommonLabels.severity }}")
+	return n
+}
+
+func TestRouteLabelsInTheBody(t *testing.T) {
+	got := send(t, webhook.Config{Templates: set(t, "")}, routed(sendertest.Page()))
+	if !strings.Contains(string(got.body), `"routeLabels":{"team":"critical"}`) {
+		t.Errorf("got %s", got.body)
+	}
+}
+
+func remarkOf(t *testing.T, err error, o alertd.Outcome) *alertd.DeliveryError {
+	t.Helper()
+	de, ok := errors.AsType[*alertd.DeliveryError](err)
+	if !ok || de.Outcome != o || de.Class != alertd.FailureTemplate {
+		t.Fatalf("got %v, want %s with class template", err, o)
+	}
+	return de
+}
+
+// A payload that cannot be made does not cost the page.
+func TestFailingPayload(t *testing.T) {
+	var body []byte
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }))
+	defer srv.Close()
+	for _, text := range []string{`{{ template "gone" . }}`, `{{ .Nope }}`, `.nan`} {
+		s := newSender(t, webhook.Config{URL: srv.URL, Templates: set(t, ""), Payload: map[string]any{"text": text}})
+		_, err := s.Send(t.Context(), sendertest.Page())
+		remarkOf(t, err, alertd.Delivered)
+		var got struct {
+			Version string
+			Alertd  struct{ Problem string }
+		}
+		if err := json.Unmarshal(body, &got); err != nil || got.Version != "4" || !strings.Contains(got.Alertd.Problem, "payload") {
+			t.Errorf("%s: %v: %s", text, err, body)
+		}
+	}
+}
+
+func TestTemplatedURL(t *testing.T) {
+	var path string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path = r.URL.Path
+		http.Error(w, "I know "+r.URL.String(), http.StatusTeapot)
+	}))
+	defer srv.Close()
+	s := newSender(t, webhook.Config{URL: srv.URL + `/TOPSECRET/{{ .CommonLabels.service | urlquery }}`, Templates: set(t, "")})
+	_, err := s.Send(t.Context(), sendertest.Page())
+	if path != "/TOPSECRET/checkout" || err == nil || strings.Contains(err.Error(), "TOPSECRET") {
+		t.Errorf("path %s, %v", path, err)
+	}
+	for _, url := range []string{srv.URL + `/TOPSECRET/{{ .Nope }}`, `{{ .CommonLabels.team }}`, `TOPSECRET{{ .Status }}`} {
+		_, err := newSender(t, webhook.Config{URL: url, Templates: set(t, "")}).Send(t.Context(), sendertest.Page())
+		if de := remarkOf(t, err, alertd.Failed); strings.Contains(de.Error(), "TOPSECRET") {
+			t.Errorf("%s: %v", url, de)
+		}
+	}
+}
