@@ -91,6 +91,9 @@ type Alert struct {
 	TraceNote  string    `json:"trace_note,omitempty"` // what it shows: "failed", "took 5.2 s"
 
 	GeneratorURL string `json:"generator_url,omitempty"` // where whoever posted it shows it; "" for our own rules
+
+	// What views and notifications add. It is not part of the alert: a [Transition] never holds it.
+	Ack *Ack `json:"ack,omitempty"` // who has taken it; nil: nobody
 }
 
 // Name is the label alertname.

@@ -25,13 +25,14 @@ type Entry struct {
 	Attempted  *Attempted  `json:"attempted,omitempty"`
 	Policy     *PolicySet  `json:"policy,omitempty"`
 	Silence    *Silence    `json:"silence,omitempty"` // as it is from here on: made, changed or ended
+	Acked      *Acked      `json:"acked,omitempty"`
 }
 
 // Decisions counts the decisions that the entry holds. It is one in an entry that this version knows.
 func (e *Entry) Decisions() (n int) {
 	for _, set := range []bool{
 		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil, e.Flushed != nil, e.Planned != nil,
-		e.Attempted != nil, e.Policy != nil, e.Silence != nil,
+		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil,
 	} {
 		if set {
 			n++
@@ -61,6 +62,8 @@ type Joined struct {
 	GroupWait      time.Duration `json:"group_wait"`
 	GroupInterval  time.Duration `json:"group_interval"`
 	RepeatInterval time.Duration `json:"repeat_interval"`
+
+	RepageInterval time.Duration `json:"repage_interval,omitempty"` // of a critical alert that nobody took; 0: never
 }
 
 // Scheduled sets the instant at which a group is looked at next, and why not before.

@@ -18,6 +18,10 @@ const (
 	ReasonAllResolved  Reason = "all alerts resolved"
 	ReasonRepeat       Reason = "repeat interval elapsed"
 	ReasonDigest       Reason = "business hours opened" // held until now
+	ReasonRepage       Reason = "not acknowledged"      // repage_interval elapsed, and it is critical
+	ReasonAcked        Reason = "acknowledged"          // told only where an earlier message is brought up to date
+	ReasonUnacked      Reason = "acknowledgement taken back"
+	ReasonAckTimeout   Reason = "acknowledgement ran out"
 )
 
 // Why an alert was not told, or not yet.
@@ -139,7 +143,7 @@ type Held struct {
 	Alert    Alert     `json:"alert"`
 	Receiver string    `json:"receiver"`
 	Group    GroupKey  `json:"group"`
-	Reason   Reason    `json:"reason"` // held, grouped, muted, inhibited
+	Reason   Reason    `json:"reason"` // held, grouped, muted, inhibited, …
 	Calendar string    `json:"calendar,omitempty"`
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until"`

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"alertd"
 	"alertd/history"
 )
 
@@ -51,8 +52,12 @@ func (a *api) public(r *http.Request, err error) *Error {
 		return e
 	}
 	switch {
-	case errors.Is(err, history.ErrFilter):
+	case errors.Is(err, history.ErrFilter), errors.Is(err, alertd.ErrInvalid):
 		return &Error{http.StatusBadRequest, "bad_data", err.Error()}
+	case errors.Is(err, alertd.ErrNotFound):
+		return &Error{http.StatusNotFound, "not_found", err.Error()}
+	case errors.Is(err, alertd.ErrStandby):
+		return &Error{http.StatusServiceUnavailable, "unavailable", err.Error() + "; ask that one"}
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		return &Error{499, "canceled", "the client went away"} // nobody reads it
 	case errors.Is(err, context.DeadlineExceeded):

@@ -57,11 +57,16 @@ type Options struct {
 	Silences    Silences                                                          // for /api/v1/silences
 	Reload      func(ctx context.Context) error                                   // its error is shown to whoever asked
 
+	// Ack lets somebody take alerts, or gives them back, and returns which. Its errors are alertd.ErrNotFound,
+	// alertd.ErrInvalid and alertd.ErrStandby, or its own.
+	Ack func(ctx context.Context, req alertd.AckRequest) ([]alertd.Fingerprint, error)
+
 	Metrics   http.Handler // GET /metrics
 	V2        http.Handler // everything below /api/v2/, see package amapi
 	Runbooks  http.Handler // GET /runbooks/ and /runbooks/{name}
 	Dashboard http.Handler // GET /
 	Alert     http.Handler // GET /alerts/{fingerprint}: the page of one alert
+	AckPage   http.Handler // GET and POST /ack
 
 	Log         *slog.Logger // nil: nothing is logged
 	ExternalURL string
@@ -94,6 +99,8 @@ func New(o Options) http.Handler {
 		"GET /api/v1/deadletters":   a.deadLetters,
 		"GET /api/v1/rules":         a.rules,
 		"GET /api/v1/status":        a.status,
+		"POST /api/v1/ack":          a.ack,
+		"POST /api/v1/unack":        a.unack,
 
 		"GET /api/v1/silences":          a.silences,
 		"POST /api/v1/silences":         a.makeSilence,
@@ -119,6 +126,8 @@ func New(o Options) http.Handler {
 	}
 	for pattern, h := range map[string]http.Handler{
 		"GET /{$}":             o.Dashboard,
+		"GET /ack":             o.AckPage,
+		"POST /ack":            o.AckPage,
 		"GET /metrics":         o.Metrics,
 		"/api/v2/":             o.V2,
 		"GET /runbooks/{$}":    o.Runbooks,
@@ -130,7 +139,7 @@ func New(o Options) http.Handler {
 			mux.Handle(pattern, h)
 		}
 	}
-	// Browsers may not make a reader of some other page reload our files.
+	// Browsers may not make a reader of some other page reload our files, or take an alert.
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(a.wrap(func(http.ResponseWriter, *http.Request) error {
 		return &Error{http.StatusForbidden, "forbidden", "this request comes from another site's page; send it from alertd's own, or without a browser"}

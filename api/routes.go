@@ -29,6 +29,7 @@ type Alert struct {
 	TraceURL    string             `json:"traceURL"`
 	TraceID     string             `json:"traceID"`
 	TraceNote   string             `json:"traceNote,omitempty"` // what the trace shows: "took 5.2 s"
+	Ack         *alertd.Ack        `json:"ack,omitempty"`       // who has taken it
 }
 
 func alertOf(a *alertd.Alert) Alert {
@@ -36,7 +37,7 @@ func alertOf(a *alertd.Alert) Alert {
 		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
 		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
-		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, TraceNote: a.TraceNote,
+		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack, TraceNote: a.TraceNote,
 	}
 	if a.State.Active() { // Prometheus has no other word for it
 		out.State = string(alertd.Firing)
@@ -177,11 +178,11 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 func (a *api) unknown(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences can be changed; queries, series and labels may be asked for with POST"}
+		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences and acknowledgements can be changed; queries, series and labels may be asked for with POST"}
 	}
 	return &Error{
 		http.StatusNotFound, "not_found",
-		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/silences and " +
+		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/silences, /api/v1/ack, /api/v1/unack and " +
 			"/api/v1/status, and of Prometheus's API rules, query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo",
 	}
 }

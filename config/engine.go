@@ -33,7 +33,7 @@ func Integration(kind string, i int) string { return kind + "/" + strconv.Itoa(i
 
 func (r Receiver) integrations() (out []engine.Integration) {
 	for i, c := range r.Slack {
-		out = append(out, engine.Integration{Name: Integration(KindSlack, i), SendResolved: c.SendResolved})
+		out = append(out, engine.Integration{Name: Integration(KindSlack, i), SendResolved: c.SendResolved, ShowsAcks: c.BotToken != ""})
 	}
 	for i, c := range r.Webhook {
 		out = append(out, engine.Integration{Name: Integration(KindWebhook, i), SendResolved: c.SendResolved})

@@ -43,17 +43,18 @@ type Routing struct {
 	inhibitionAt []Pos
 }
 
-// The defaults of the root route are Alertmanager's.
+// The defaults of the root route are Alertmanager's, as far as it has them.
 const (
 	defaultGroupWait      = 30 * time.Second
 	defaultGroupInterval  = 5 * time.Minute
 	defaultRepeatInterval = 4 * time.Hour
+	defaultAckTimeout     = 24 * time.Hour
 	defaultResolveTimeout = 5 * time.Minute
 )
 
 // ParseRouting reads a routing file: Alertmanager's schema, and on top of it
 //
-//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME (both inherited)
+//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME, repage_interval, ack_timeout (all inherited)
 //	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25'],
 //	                  country: de-by, ics: closed.ics, special: {'2026-12-24': ['09:00-12:00']}}
 //	receivers: console_configs: [{}]
@@ -209,11 +210,12 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 	p.depth++
 	defer func() { p.depth-- }()
 
-	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, Deliver: alertd.Immediate}
+	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, AckTimeout: defaultAckTimeout, Deliver: alertd.Immediate}
 	if parent != nil {
 		*r = router.Route{
 			Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
 			GroupWait: parent.GroupWait, GroupInterval: parent.GroupInterval, RepeatInterval: parent.RepeatInterval,
+			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout,
 		}
 	}
 	var children *yaml.Node
@@ -224,6 +226,8 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 		"group_wait":            p.durationTo(&r.GroupWait, "group_wait", 0),
 		"group_interval":        p.durationTo(&r.GroupInterval, "group_interval", 1),
 		"repeat_interval":       p.durationTo(&r.RepeatInterval, "repeat_interval", 1),
+		"repage_interval":       p.durationTo(&r.RepageInterval, "repage_interval", 0),
+		"ack_timeout":           p.durationTo(&r.AckTimeout, "ack_timeout", 0),
 		"match":                 p.matchTo(&r.Matchers, amlabels.MatchEqual),
 		"match_re":              p.matchTo(&r.Matchers, amlabels.MatchRegexp),
 		"matchers":              p.matchersTo(&r.Matchers),

@@ -30,6 +30,7 @@ type said struct {
 	alerts []alertd.Notified
 	digest bool
 	repeat bool // a reminder is due, whatever else there is to say
+	quiet  bool // only for messages that people look at, and that are brought up to date
 }
 
 // flush lets a group speak that is due, together with all others of its receiver that the same calendar held
@@ -92,10 +93,18 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	fresh = fresh[:min(len(fresh), maxTold)]
 
 	told := d.Told
-	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.hidden(fp) }) {
+	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.hidden(fp) && !m.taken(fp) }) {
 		told = nil // no reminder now; what is new or over is still said
 	}
 	reason, speaks := g.Speak(grouping.Diff{Fresh: fresh, Told: told, Closed: d.Closed}, m.now)
+	if next, open := repageDue(g, m.open(g)); !speaks && len(told) > 0 {
+		switch {
+		case g.Reason == alertd.ReasonAckTimeout:
+			reason, speaks = g.Reason, true
+		case open && !m.now.Before(next):
+			reason, speaks = alertd.ReasonRepage, true
+		}
+	}
 	if len(d.Closed) > 0 && len(fresh) == 0 {
 		reason = alertd.ReasonSomeResolved
 		if len(d.Told) == 0 && len(d.Fresh) == 0 {
@@ -130,7 +139,7 @@ func (m *Machine) notified(g *grouping.Group, list []alertd.Fingerprint, fresh b
 	out := make([]alertd.Notified, 0, len(list))
 	for _, fp := range list {
 		if a := m.alerts.get(fp); a != nil {
-			out = append(out, alertd.Notified{Alert: *a, HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
+			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
 		}
 	}
 	return out
@@ -162,14 +171,14 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 	if len(d.Closed) > 0 || len(d.Ended) > 0 && !closed { // more than could be told at once
 		at(interval, alertd.ReasonGrouped)
 	}
-	if next, ok := g.RepeatDue(); ok && len(d.Told) > 0 {
+	if next, why := m.chase(g); !next.IsZero() {
 		if !next.After(m.now) { // a reminder that is withheld now
 			next = interval
 			if closed {
 				next = laterOf(gt.until, interval)
 			}
 		}
-		at(next, alertd.ReasonDeduplicated)
+		at(next, why)
 	}
 	m.schedule(g, due, reason)
 }
@@ -201,13 +210,16 @@ func (m *Machine) inhibitor(fp alertd.Fingerprint) (alertd.Fingerprint, bool) {
 }
 
 // plan remembers one notification for each destination of the receiver.
-func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
+func (m *Machine) plan(s said, key alertd.GroupKey, id string) { m.planWithin(s, key, id, maxBytes) }
+
+// planWithin is plan, with at most so many bytes of labels and annotations in all of them.
+func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) {
 	r, ok := m.policy.receiver(s.group.Receiver)
 	if !ok {
 		// It is in the journal that this was to be told; somebody has to hear of it.
 		r = fallback
 	}
-	if len(r.Integrations) == 0 {
+	if len(r.Integrations) == 0 && !s.quiet {
 		for i := range s.alerts {
 			m.emit(alertd.Entry{Withheld: &alertd.Withheld{
 				Fingerprint: s.alerts[i].Fingerprint, Group: s.group.Group, Receiver: r.Name,
@@ -220,6 +232,9 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 		shared = labels.EmptyLabels() // it speaks of many groups
 	}
 	for _, in := range r.Integrations {
+		if s.quiet && !in.ShowsAcks {
+			continue
+		}
 		alerts, reason := slices.Clone(s.alerts), s.reason
 		if !in.SendResolved {
 			alerts = slices.DeleteFunc(alerts, func(a alertd.Notified) bool { return !a.State.Active() })
@@ -242,7 +257,7 @@ func (m *Machine) plan(s said, key alertd.GroupKey, id string) {
 			continue
 		}
 		grouping.SortNotified(alerts)
-		cut := len(alerts) - fit(alerts, maxBytes/len(r.Integrations))
+		cut := len(alerts) - fit(alerts, bytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
 			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
 			Group: key, GroupLabels: shared, Reason: reason, Digest: s.digest, Seq: s.group.Seq,

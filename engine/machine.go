@@ -32,6 +32,7 @@ type Machine struct {
 	groups   *grouping.Set
 	outbox   *outbox
 	silences silences
+	acks     acks
 	version  string // of the policy, as the journal last heard of it
 
 	inhibitors map[alertd.Fingerprint]alertd.Labels // firing and on the source side of a rule: follows from the above
@@ -44,7 +45,7 @@ type Machine struct {
 // with a [PolicyChanged].
 func New() *Machine {
 	return &Machine{
-		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(), silences: silences{},
+		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(), silences: silences{}, acks: acks{},
 		inhibitors: map[alertd.Fingerprint]alertd.Labels{},
 	}
 }
@@ -69,6 +70,8 @@ func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 		}
 	case SilencesSet:
 		m.setSilences(in.Silences)
+	case Acknowledged:
+		m.acknowledge(in.Acked)
 	case nil:
 		m.passTime()
 	}
@@ -87,10 +90,11 @@ func (m *Machine) Next() (due time.Time, ok bool) {
 	}
 	add(m.alerts.nextExpiry())
 	add(m.nextSilence())
+	add(m.acks.next())
 	return due, ok
 }
 
-// passTime does one thing that is due: it ends what has expired, or lets one group (or all groups that share a
+// passTime does one thing that is due: it ends what has expired, an alert or an ack, or lets one group (or all groups that share a
 // digest) speak. One at a time, so that a step stays small; Next tells whether more waits.
 func (m *Machine) passTime() {
 	if at, ok := m.alerts.nextExpiry(); ok && !m.now.Before(at) {
@@ -99,6 +103,10 @@ func (m *Machine) passTime() {
 	}
 	if at, ok := m.nextSilence(); ok && !m.now.Before(at) {
 		m.tendSilence()
+		return
+	}
+	if at, ok := m.acks.next(); ok && !m.now.Before(at) {
+		m.ackRanOut()
 		return
 	}
 	if g := m.groups.Next(); g != nil && !m.now.Before(g.Due) {
@@ -121,6 +129,7 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.silences.ended(e.Time, e.Transition)
 		m.alerts.put(e.Time, a)
 		m.groups.Mark(a.Fingerprint, a.State.Active())
+		m.letGo(a.Fingerprint)
 		m.source(&a)
 	case e.Joined != nil:
 		m.groups.Join(e.Time, *e.Joined)
@@ -132,6 +141,7 @@ func (m *Machine) Apply(e alertd.Entry) {
 	case e.Flushed != nil:
 		for _, fp := range m.groups.Flush(e.Time, *e.Flushed) {
 			m.alerts.release(e.Time, fp)
+			m.letGo(fp)
 		}
 		// What it says now still goes into the thread that it began: settling that lets go of it.
 		m.outbox.forget(e.Flushed.Group, e.Flushed.Spoke || m.groups.Get(e.Flushed.Group) != nil)
@@ -143,6 +153,8 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.version = e.Policy.Version
 	case e.Silence != nil:
 		m.silences.apply(e.Time, *e.Silence)
+	case e.Acked != nil:
+		m.applyAck(e.Time, *e.Acked)
 	}
 	m.alerts.forget(e.Time, func(fp alertd.Fingerprint) bool { return len(m.groups.Of(fp)) > 0 })
 }

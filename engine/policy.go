@@ -31,6 +31,7 @@ type Receiver struct {
 type Integration struct {
 	Name         string // unique in the receiver: "slack/0"
 	SendResolved bool   // whether it hears of what is over
+	ShowsAcks    bool   // whether it is told who has taken what: a message that people look at, not a program
 }
 
 // Fallback is the receiver of last resort: the daemon's own standard error. It tells of deliveries that failed

@@ -46,6 +46,7 @@ func (m *Machine) join(a *alertd.Alert, d router.Decision) {
 		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, Route: d.Path, Receiver: d.Receiver,
 		Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
 		GroupWait: d.GroupWait, GroupInterval: d.GroupInterval, RepeatInterval: d.RepeatInterval,
+		RepageInterval: d.RepageInterval,
 	}})
 	m.wait(m.groups.Get(d.GroupKey), a)
 }
@@ -165,7 +166,7 @@ func (m *Machine) reroute(a *alertd.Alert) {
 // renew gives a group the timing that its route has now.
 func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) {
 	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
-		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval &&
+		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval && g.RepageInterval == d.RepageInterval &&
 		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active)
 	if same {
 		return
@@ -173,7 +174,7 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 	j := g.Joined
 	j.Fingerprint, j.Route = a.Fingerprint, d.Path
 	j.Delivery, j.Calendar, j.Mute, j.Active = d.Deliver, d.Calendar, d.Mute, d.Active
-	j.GroupWait, j.GroupInterval, j.RepeatInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval
+	j.GroupWait, j.GroupInterval, j.RepeatInterval, j.RepageInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval, d.RepageInterval
 	m.emit(alertd.Entry{Joined: &j})
 }
 

@@ -84,7 +84,7 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 	}
 	base := router.Route{
 		Receiver: "ops", GroupBy: []string{"alertname"}, GroupWait: 30 * time.Second, GroupInterval: 5 * time.Minute,
-		RepeatInterval: 4 * time.Hour, Deliver: alertd.Immediate,
+		RepeatInterval: 4 * time.Hour, RepageInterval: 20 * time.Minute, AckTimeout: time.Hour, Deliver: alertd.Immediate,
 	}
 	child := func(match, receiver string, d alertd.Delivery, wait time.Duration) *router.Route {
 		r := base
@@ -112,7 +112,7 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 			Equal: []string{"service"},
 		}},
 		Receivers: []engine.Receiver{
-			{Name: "ops", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true}, {Name: "webhook/0", SendResolved: true}}},
+			{Name: "ops", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true}, {Name: "webhook/0", SendResolved: true}}},
 			{Name: "boss", Integrations: []engine.Integration{{Name: "webhook/0", SendResolved: true}}},
 			{Name: "team", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true}}},
 		},
@@ -389,9 +389,12 @@ func (w *world) run(steps int) {
 				w.restart()
 			}
 		case 6:
-			if w.rng.IntN(6) == 0 {
+			switch w.rng.IntN(6) {
+			case 0:
 				w.silence()
-			} else {
+			case 1:
+				w.care()
+			default:
 				w.post()
 			}
 		case 5:

@@ -19,6 +19,7 @@ type snapshot struct {
 	Over     []farewell      `json:"over,omitempty"`
 	Groups   *grouping.Set   `json:"groups"`
 	Silences []storedSilence `json:"silences,omitempty"`
+	Acks     []storedAck     `json:"acks,omitempty"`
 	Outbox   []storedLine    `json:"outbox"`
 }
 
@@ -26,7 +27,7 @@ type snapshot struct {
 func (m *Machine) Snapshot() ([]byte, error) {
 	return json.Marshal(snapshot{
 		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over,
-		Groups: m.groups, Silences: m.silences.stored(), Outbox: m.outbox.stored(),
+		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(),
 	})
 }
 
@@ -49,6 +50,9 @@ func Restore(b []byte) (*Machine, error) {
 		m.alerts.part(f)
 	}
 	m.silences.restore(s.Silences)
+	for _, sa := range s.Acks {
+		m.acks[sa.Fingerprint] = sa.Ack
+	}
 	m.groups, m.outbox, m.version = s.Groups, restoreOutbox(s.Outbox), s.Policy
 	return m, nil
 }

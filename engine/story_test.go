@@ -36,7 +36,7 @@ import (
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
 //
-// and those of aside. A rule may also say no_data=keep, on_error=alert, missing=1m, recovers.
+// and those of aside and care. A rule may also say no_data=keep, on_error=alert, missing=1m, recovers.
 //
 // The partition of every rule is its label service. What comes out is every decision, in the words of the journal.
 type story struct {
@@ -166,7 +166,7 @@ func (s *story) run(d *datadriven.TestData) {
 			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Reason, stamp(h.Until))
 		}
 	default:
-		if !s.aside(d, args) {
+		if !s.aside(d, args) && !s.care(d, args) {
 			d.Fatalf(s.t, "no such command")
 		}
 	}
@@ -279,6 +279,9 @@ func (s *story) setPolicy(yaml string) {
 		er := engine.Receiver{Name: rc.Name}
 		for i, c := range rc.Webhook {
 			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("webhook/", i), SendResolved: c.SendResolved})
+		}
+		for i, c := range rc.Slack {
+			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("slack/", i), SendResolved: c.SendResolved, ShowsAcks: true})
 		}
 		p.Receivers = append(p.Receivers, er)
 	}
@@ -411,13 +414,27 @@ func (s *story) tell(e alertd.Entry) {
 			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
 				affects = " affects " + whom
 			}
-			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects)
+			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a))
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
 		}
 	case e.Silence != nil:
 		say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
+	case e.Acked != nil:
+		a := e.Acked
+		names := make([]string, len(a.Alerts))
+		for i, fp := range a.Alerts {
+			names[i] = who(fp)
+		}
+		switch {
+		case a.Ended != "":
+			say("%s: %s", strings.Join(names, ", "), a.Ended)
+		case a.Until.IsZero():
+			say("%s acknowledged by %s from %s", strings.Join(names, ", "), a.By, a.From)
+		default:
+			say("%s acknowledged by %s from %s until %s", strings.Join(names, ", "), a.By, a.From, stamp(a.Until))
+		}
 	case e.Attempted != nil:
 		next := ""
 		if !e.Attempted.Next.IsZero() {

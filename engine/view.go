@@ -16,7 +16,7 @@ import (
 func (m *Machine) Alerts() []alertd.Alert {
 	out := make([]alertd.Alert, 0, len(m.alerts.byPrint))
 	for _, a := range m.alerts.byPrint {
-		out = append(out, *a)
+		out = append(out, m.shown(a))
 	}
 	rank := map[alertd.State]int{alertd.Pending: 1, alertd.Resolved: 2} // whatever counts as firing: 0
 	slices.SortFunc(out, func(a, b alertd.Alert) int {
@@ -24,6 +24,17 @@ func (m *Machine) Alerts() []alertd.Alert {
 			a.ActiveAt.Compare(b.ActiveAt), cmp.Compare(a.Fingerprint, b.Fingerprint))
 	})
 	return out
+}
+
+// Selected returns copies of the alerts that fire and that a selection names, by fingerprint. The error is an
+// [alertd.ErrNotFound] if there are none, or an [alertd.ErrInvalid].
+func (m *Machine) Selected(s alertd.Selection) ([]alertd.Alert, error) {
+	fps, err := m.selected(s)
+	out := make([]alertd.Alert, len(fps))
+	for i, fp := range fps {
+		out[i] = m.shown(m.alerts.get(fp))
+	}
+	return out, err
 }
 
 // Held returns what waits in groups and why, in the order in which it is due.
@@ -35,7 +46,7 @@ func (m *Machine) Held() []alertd.Held {
 			if a == nil || member.Told || (!member.Firing && member.HeldSince.IsZero()) {
 				continue
 			}
-			h := alertd.Held{Alert: *a, Receiver: g.Receiver, Group: g.Group, Reason: member.Why, Since: member.Since, Until: g.Due}
+			h := alertd.Held{Alert: m.shown(a), Receiver: g.Receiver, Group: g.Group, Reason: member.Why, Since: member.Since, Until: g.Due}
 			if member.Why == alertd.ReasonHeld {
 				h.Calendar = g.Calendar
 			}
@@ -65,7 +76,7 @@ func (m *Machine) Standing(now time.Time) []alertd.Standing {
 }
 
 func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []router.Decision) {
-	st := alertd.Standing{Alert: *a, SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
+	st := alertd.Standing{Alert: m.shown(a), SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
 	st.Expires = laterOf(st.Expires, m.alerts.alive[a.Fingerprint]) // posted again since
 	if by, is := m.inhibitor(a.Fingerprint); is {
 		st.InhibitedBy = []alertd.Fingerprint{by}

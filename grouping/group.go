@@ -24,7 +24,8 @@ type Group struct {
 	Due     time.Time     // when it is looked at next
 	Reason  alertd.Reason // why not before
 	SpokeAt time.Time     // when it last spoke; zero: never
-	Seq     uint64        // how often it spoke
+	PagedAt time.Time     // when it last spoke of what fires, and not only of what is over
+	Seq     uint64        // how often it spoke, or changed what it had said
 
 	index int // in the heap of due times
 }
@@ -38,6 +39,7 @@ type Member struct {
 	Why       alertd.Reason `json:"why,omitempty"`       // why it was not told, the last time that was asked
 	By        string        `json:"by,omitempty"`
 	Until     time.Time     `json:"until,omitzero"`
+	OpenSince time.Time     `json:"open_since,omitzero"` // since when it is told and waits for somebody to take it, unless somebody has
 }
 
 // Diff is what changed in a group since it last spoke. Each list is sorted.

@@ -113,10 +113,13 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 	if f.Spoke {
 		g.SpokeAt = at
 		g.Seq++
+		if len(f.Told) > 0 || len(f.Closed) == 0 {
+			g.PagedAt = at
+		}
 	}
 	for _, fp := range f.Told {
 		if m := g.Members[fp]; m != nil {
-			*m = Member{Firing: m.Firing, Told: true, Since: m.Since}
+			*m = Member{Firing: m.Firing, Told: true, Since: m.Since, OpenSince: at}
 		}
 	}
 	for _, fp := range slices.Concat(f.Closed, f.Ended) {
@@ -132,6 +135,32 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 		heap.Remove(&s.due, g.index)
 	}
 	return left
+}
+
+// Acked notes that somebody has taken alerts or, where open, that nobody has them any more. What was said of them is
+// to be changed: that counts.
+func (s *Set) Acked(at time.Time, alerts []alertd.Fingerprint, open bool) {
+	for _, g := range s.Telling(alerts) {
+		g.Seq++
+		for _, fp := range alerts {
+			if m := g.Members[fp]; open && m != nil && m.Told {
+				m.OpenSince = at
+			}
+		}
+	}
+}
+
+// Telling returns the groups in which some of the alerts are told and not closed, in the order of their keys.
+func (s *Set) Telling(alerts []alertd.Fingerprint) []*Group {
+	found := map[alertd.GroupKey]*Group{}
+	for _, fp := range alerts {
+		for _, g := range s.byAlert[fp] {
+			if g.Members[fp].Told {
+				found[g.Group] = g
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b *Group) int { return compareKeys(a.Group, b.Group) })
 }
 
 func (s *Set) link(fp alertd.Fingerprint, g *Group) {
@@ -169,6 +198,7 @@ type stored struct {
 	Due     time.Time                      `json:"due"`
 	Reason  alertd.Reason                  `json:"reason"`
 	SpokeAt time.Time                      `json:"spoke_at,omitzero"`
+	PagedAt time.Time                      `json:"paged_at,omitzero"`
 	Seq     uint64                         `json:"seq,omitempty"`
 }
 
@@ -176,7 +206,7 @@ type stored struct {
 func (s *Set) MarshalJSON() ([]byte, error) {
 	out := make([]stored, 0, len(s.groups))
 	for g := range s.All() {
-		out = append(out, stored{g.Joined, g.Members, g.Due, g.Reason, g.SpokeAt, g.Seq})
+		out = append(out, stored{g.Joined, g.Members, g.Due, g.Reason, g.SpokeAt, g.PagedAt, g.Seq})
 	}
 	return json.Marshal(out)
 }
@@ -191,7 +221,7 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 	for _, st := range in {
 		g := &Group{
 			Joined: st.Joined, Members: st.Members, Due: st.Due, Reason: st.Reason,
-			SpokeAt: st.SpokeAt, Seq: st.Seq,
+			SpokeAt: st.SpokeAt, PagedAt: st.PagedAt, Seq: st.Seq,
 		}
 		s.groups[g.Group] = g
 		heap.Push(&s.due, g)

@@ -167,6 +167,8 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 		})
 	case e.Flushed != nil:
 		return w.flushed(pos, e.Time, e.Flushed)
+	case e.Acked != nil:
+		return w.acked(pos, e.Time, e.Acked)
 	case e.Policy != nil:
 		return w.exec(w.stmts.policy, &w.bound.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
 	}
@@ -235,6 +237,21 @@ func (w *writer) flushed(pos int64, at time.Time, f *alertd.Flushed) error {
 				return err
 			}
 			n++
+		}
+	}
+	return nil
+}
+
+// acked writes a row for each alert that somebody has taken, or has no longer.
+func (w *writer) acked(pos int64, at time.Time, a *alertd.Acked) error {
+	d := decision{kind: KindAcked, reason: a.Why, by: a.By, until: a.Until, detail: string(a.From)}
+	if a.Ended != "" {
+		d.kind, d.reason, d.until = KindUnacked, string(a.Ended), time.Time{}
+	}
+	for n, fp := range a.Alerts {
+		d.fingerprint = fp.String()
+		if err := w.decision(pos, n, at, d); err != nil {
+			return err
 		}
 	}
 	return nil

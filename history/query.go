@@ -283,6 +283,8 @@ const (
 	KindTold      Kind = "told"      // announced as firing
 	KindClosed    Kind = "closed"    // announced as resolved
 	KindEnded     Kind = "ended"     // over, never announced
+	KindAcked     Kind = "acked"     // taken by By until Until; Reason is why, Detail from where
+	KindUnacked   Kind = "unacked"   // By has it no longer, because of Reason
 )
 
 // Decision is one reason why an alert was told, or was not. Times are UTC.

@@ -55,6 +55,17 @@ func (s *Step) Tell(show func(time.Time) string) string {
 		return "told as resolved"
 	case KindEnded:
 		return "left its group without a word"
+	case KindAcked:
+		text := "acknowledged by " + s.By + ", from " + s.Detail
+		if !s.Until.IsZero() {
+			text += ", until " + show(s.Until)
+		}
+		if s.Reason != "" {
+			text += ": " + s.Reason
+		}
+		return text
+	case KindUnacked:
+		return s.Reason + " (" + s.By + ")"
 	case KindPlanned:
 		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
 	case KindAttempt:

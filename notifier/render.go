@@ -99,6 +99,9 @@ func Title(n *alertd.Notification) string {
 		return Line("Business hours: "+digestCounts(firing, resolved, n.Truncated), 140)
 	}
 	parts := []string{Word(n.Severity(), len(firing) > 0)}
+	if AllTaken(n) {
+		parts[0] += ", acknowledged"
+	}
 	name := shared(n.Alerts, (*alertd.Alert).Name)
 	if name == "" && len(n.Alerts) == 1 {
 		name = Name(&n.Alerts[0].Alert)
@@ -267,6 +270,47 @@ func WhyNoTrace(a *alertd.Alert) string {
 		return "not sampled"
 	}
 	return "no trace URL configured"
+}
+
+// Taken says who has an alert: "acknowledged by eva: rollback", at most 200 runes; "" where nobody has.
+func Taken(a *alertd.Alert) string {
+	if a.Ack == nil {
+		return ""
+	}
+	s := "acknowledged by " + a.Ack.By
+	if a.Ack.Why != "" {
+		s += ": " + a.Ack.Why
+	}
+	return Line(s, 200)
+}
+
+// AllTaken reports whether something fires and somebody has all of it.
+func AllTaken(n *alertd.Notification) bool {
+	firing, _ := Split(n)
+	return len(firing) > 0 && n.Truncated == 0 && !slices.ContainsFunc(firing, func(a alertd.Notified) bool { return a.Ack == nil })
+}
+
+// AckLink is the page on which people take what a notification tells: the one alert that fires, or all of its group. It
+// is "" where alertd's own page is not known, where nothing fires or somebody has all of it, and for a digest, which is
+// about many groups.
+func AckLink(n *alertd.Notification, external string) string {
+	base, err := url.Parse(external)
+	firing, _ := Split(n)
+	if err != nil || external == "" || len(firing) == 0 || AllTaken(n) {
+		return ""
+	}
+	q := url.Values{}
+	switch {
+	case len(n.Alerts)+n.Truncated == 1:
+		q.Set("alert", firing[0].Fingerprint.String())
+	case n.Digest:
+		return ""
+	default:
+		q.Set("group", string(n.Group))
+	}
+	page := base.JoinPath("ack")
+	page.RawQuery = q.Encode()
+	return Link(page.String())
 }
 
 const maxLink = 2000

@@ -33,6 +33,8 @@ type Route struct {
 	GroupWait  time.Duration
 	GroupInterval,
 	RepeatInterval time.Duration
+	RepageInterval time.Duration // a critical alert that nobody took is told again so often; 0: it is not
+	AckTimeout     time.Duration // how long an ack holds that names no end; 0: as long as the alert
 	MuteTimeIntervals,
 	ActiveTimeIntervals []string // names; not inherited, as in Alertmanager
 
@@ -48,6 +50,8 @@ type Decision struct {
 	GroupWait      time.Duration
 	GroupInterval  time.Duration
 	RepeatInterval time.Duration
+	RepageInterval time.Duration
+	AckTimeout     time.Duration
 	Deliver        alertd.Delivery
 	Calendar       string
 	Mute, Active   []string // names of time intervals; shared with the tree, not to be changed
@@ -94,6 +98,8 @@ func (r *Route) decision(ls alertd.Labels, path string) Decision {
 		GroupWait:      r.GroupWait,
 		GroupInterval:  r.GroupInterval,
 		RepeatInterval: r.RepeatInterval,
+		RepageInterval: r.RepageInterval,
+		AckTimeout:     r.AckTimeout,
 		Deliver:        r.Deliver,
 		Calendar:       r.Calendar,
 		Mute:           r.MuteTimeIntervals,

@@ -59,6 +59,8 @@ type alertView struct {
 	Level, Severity, Name, Service string
 	Over                           bool // it does not fire
 	Status                         string
+	Taken                          string // who has it
+	Ack                            string // the fingerprint, where somebody may take it
 	Since, Fired                   moment
 	Summary, Value, Rule           string
 	Chips                          []chip
@@ -167,7 +169,7 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 		Over: order(a.State) == over, Value: number(a.Value), Rule: clip(a.Rule, maxChip), Fired: s.moment(a.FiredAt, ""),
 	}
 	o := s.one(a, nil)
-	v.Summary, v.Chips, v.Hidden, v.Trace = o.Summary, o.Chips, o.Hidden, o.Trace
+	v.Summary, v.Chips, v.Hidden, v.Trace, v.Ack, v.Taken = o.Summary, o.Chips, o.Hidden, o.Trace, o.Ack, o.Taken
 	v.TrailNote = o.TraceNote
 	v.Trail = clip(a.Trace.TraceID, 32)
 	if o.Unsampled {

@@ -112,6 +112,8 @@ type one struct {
 	Unsampled    bool
 	Chips        []chip // labels
 	Hidden       int    // labels
+	Ack          string // the fingerprint, where somebody may take it
+	Taken        string // who has, until when and why
 }
 
 type chip struct{ Name, Value string }
@@ -346,6 +348,12 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 		Page: "./alerts/" + a.Fingerprint.String(), Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
 		Value: number(a.Value), Trace: link(a.TraceURL), TraceNote: clip(a.TraceNote, maxChip), Unsampled: a.Trace.Unsampled,
 	}
+	if a.State.Active() {
+		o.Ack = a.Fingerprint.String()
+	}
+	if a.Ack != nil {
+		o.Taken = s.taken(a.Ack)
+	}
 	if summary := a.Summary(); summary != a.Name() {
 		o.Summary = clip(summary, maxProse)
 	}
@@ -357,6 +365,18 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 		return !said
 	})
 	return o
+}
+
+// taken says who has an alert: "eva, until Mon 15:04 UTC: rollback".
+func (s *seen) taken(a *alertd.Ack) string {
+	text := clip(a.By, maxChip)
+	if !a.Until.IsZero() {
+		text += ", until " + s.moment(a.Until, "").Text
+	}
+	if a.Why != "" {
+		text += ": " + clip(a.Why, maxProse)
+	}
+	return text
 }
 
 // chips are the labels that want is true for, but those that stand elsewhere, and how many more there are.

@@ -54,11 +54,11 @@ var style string
 
 var pages = template.Must(template.New("").ParseFS(files, "*.html"))
 
-// policy lets a page use its own style sheet and its icon, and nothing else: no script, frame, form or picture,
+// policy lets a page use its own style sheet, its icon and forms of our own, and nothing else: no script, frame or picture,
 // whatever a label says.
 var policy = func() string {
 	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }()
 
 // refresh is how often a page that nobody paused asks again.

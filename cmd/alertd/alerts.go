@@ -24,6 +24,16 @@ type activeAlert struct {
 	Phase       string        `json:"phase"` // the same in more words
 	ActiveAt    time.Time     `json:"activeAt"`
 	Value       string        `json:"value"`
+	Ack         *alertd.Ack   `json:"ack"`
+}
+
+// state is in which phase the alert is, and who has taken it.
+func (a *activeAlert) state() string {
+	s := cmp.Or(a.Phase, a.State)
+	if a.Ack != nil {
+		s += ", acked by " + a.Ack.By
+	}
+	return s
 }
 
 // Run shows the active alerts, the most urgent and oldest first.
@@ -53,7 +63,7 @@ func (c *alertsCmd) Run(ctx context.Context, std streams) error {
 	t := table{head: []string{local.head("SINCE"), "SEVERITY", "ALERT", "SERVICE", "STATE", "VALUE", "SUMMARY"}}
 	for _, a := range alerts {
 		told := alertd.Alert{Labels: a.Labels, Annotations: a.Annotations}
-		t.add(local.show(a.ActiveAt), string(told.Severity()), told.Name(), told.Service(), cmp.Or(a.Phase, a.State), shortValue(a.Value), told.Summary())
+		t.add(local.show(a.ActiveAt), string(told.Severity()), told.Name(), told.Service(), a.state(), shortValue(a.Value), told.Summary())
 	}
 	return t.write(std.out)
 }

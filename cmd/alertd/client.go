@@ -107,8 +107,11 @@ func decodeAnswer(resp *http.Response, body []byte, base *url.URL, out any) erro
 	}
 	if answer.Status != "success" {
 		err := fmt.Errorf("the daemon says: %s", printable(answer.Error))
-		if resp.StatusCode == http.StatusBadRequest {
+		switch resp.StatusCode {
+		case http.StatusBadRequest:
 			return &usageError{msg: err.Error()}
+		case http.StatusNotFound:
+			return &failure{err: err, hint: "alertd alerts lists what there is"}
 		}
 		return &failure{err: err, hint: "see how it is: curl " + base.JoinPath("/health/ready").Redacted()}
 	}

@@ -31,6 +31,8 @@ type commands struct {
 	Demo     demoCmd     `cmd:"" help:"Run the daemon with a synthetic shop of five services, one of which breaks."`
 	Publish  publishCmd  `cmd:"" help:"Publish an event over NATS and wait until the stream has it."`
 	Alerts   alertsCmd   `cmd:"" help:"Show the alerts that are active now."`
+	Ack      ackCmd      `cmd:"" help:"Take alerts that fire: nobody is reminded of them or called in any more."`
+	Unack    unackCmd    `cmd:"" help:"Give alerts back that somebody has taken."`
 	History  historyCmd  `cmd:"" help:"Show what happened: every change of every alert's state."`
 	Why      whyCmd      `cmd:"" help:"Say why an alert was told, or was not: every decision, with its reason."`
 	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when."`

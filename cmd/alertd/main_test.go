@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -104,7 +105,8 @@ func startAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	var asked strings.Builder
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintln(&asked, r.URL.RequestURI())
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintln(&asked, strings.TrimSpace(r.URL.RequestURI()+" "+string(body)))
 		if err := os.WriteFile(ts.MkAbs("questions.txt"), []byte(asked.String()), 0o600); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"alertd"
@@ -68,7 +67,7 @@ func (c *whyCmd) query() (url.Values, error) {
 	switch _, err := alertd.ParseFingerprint(c.What); {
 	case err == nil:
 		set("fingerprint", c.What)
-	case strings.HasPrefix(c.What, "{") || strings.ContainsAny(c.What, ":/"):
+	case isGroupKey(c.What):
 		set("group", c.What)
 	default:
 		set("alert", c.What)

@@ -152,6 +152,9 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 	if held := notifier.Held(a, n.PlannedAt); held != "" {
 		s += ", held for " + held
 	}
+	if taken := notifier.Taken(&a.Alert); taken != "" {
+		s += ", " + taken
+	}
 	return s
 }
 

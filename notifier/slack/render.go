@@ -55,7 +55,11 @@ func (m message) options(event, id string) []slack.MsgOption {
 
 // bell reports whether a change deserves to be heard: anything but good news.
 func bell(n *alertd.Notification) bool {
-	return n.Reason != alertd.ReasonSomeResolved && n.Reason != alertd.ReasonAllResolved
+	switch n.Reason {
+	case alertd.ReasonSomeResolved, alertd.ReasonAllResolved, alertd.ReasonAcked, alertd.ReasonUnacked:
+		return false
+	}
+	return true
 }
 
 // layout collects blocks within Slack's limits.
@@ -111,12 +115,13 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 		l.details("*Also firing*", firing)
 		l.list(resolvedTitle(n), resolved)
 	}
+	l.button(notifier.AckLink(n, external))
 	footer := l.footer(external, late)
 	return message{
 		text:        esc(title, 400) + shortly(firing),
 		plain:       plainText(n, title, external),
 		blocks:      []slack.Block{header(title)},
-		attachments: []slack.Attachment{{Color: color(n.Severity(), isFiring), Fallback: esc(title, 400), Blocks: slack.Blocks{BlockSet: append(l.blocks, footer)}}},
+		attachments: []slack.Attachment{{Color: color(n, isFiring), Fallback: esc(title, 400), Blocks: slack.Blocks{BlockSet: append(l.blocks, footer)}}},
 	}
 }
 
@@ -134,8 +139,13 @@ func renderReply(n *alertd.Notification) message {
 	var lead string
 	var told []alertd.Notified // firing alerts that the reply is about
 	switch {
-	case n.Reason == alertd.ReasonRepeat:
+	case n.Reason == alertd.ReasonAcked, n.Reason == alertd.ReasonUnacked:
+		return renderTaken(n)
+	case n.Reason == alertd.ReasonRepeat, n.Reason == alertd.ReasonRepage, n.Reason == alertd.ReasonAckTimeout:
 		lead = "Still firing: "
+		if n.Reason != alertd.ReasonRepeat {
+			lead = "Still firing, " + string(n.Reason) + ": "
+		}
 		told = firing
 		l.advice(firing)
 		l.details("*Also firing*", firing)
@@ -167,6 +177,32 @@ func renderReply(n *alertd.Notification) message {
 		m.blocks = append(m.blocks, smallPrint(fmt.Sprintf("and %d more", l.left)))
 	}
 	return m
+}
+
+// renderTaken tells in the group's thread who has taken it, or that nobody has it any more.
+func renderTaken(n *alertd.Notification) message {
+	firing, _ := notifier.Split(n)
+	var who []string
+	for i := range firing {
+		if s := notifier.Taken(&firing[i].Alert); s != "" && !slices.Contains(who, s) {
+			who = append(who, s)
+		}
+	}
+	text := esc(string(n.Reason), 100)
+	if n.Reason == alertd.ReasonAcked && len(who) > 0 {
+		text = esc(strings.Join(who[:min(len(who), newestShown)], "; "), 400)
+	}
+	return message{text: text, plain: text, blocks: []slack.Block{slack.NewSectionBlock(mrkdwn("🔕 "+text), nil, nil)}}
+}
+
+// button leads to the page on which somebody takes what fires.
+func (l *layout) button(u string) {
+	if u == "" || len(l.blocks) >= maxBlocks-3 {
+		return
+	}
+	b := slack.NewButtonBlockElement("ack", "", slack.NewTextBlockObject(slack.PlainTextType, "Acknowledge", false, false))
+	b.URL = u
+	l.blocks = append(l.blocks, slack.NewActionBlock("", b))
 }
 
 // header is plain text, in which nothing is markup; the look-alikes are for whoever copies it elsewhere.
@@ -246,6 +282,9 @@ func (l *layout) history(a *alertd.Notified) string {
 	if held := notifier.Held(a, l.n.PlannedAt); held != "" {
 		s += " · held for " + held
 	}
+	if taken := notifier.Taken(&a.Alert); taken != "" {
+		s += " · *" + esc(taken, 300) + "*"
+	}
 	return s
 }
 
@@ -280,6 +319,9 @@ func (l *layout) line(a *alertd.Notified) string {
 	began := notifier.Began(&a.Alert)
 	if a.State.Active() {
 		s += " · for " + notifier.Ago(began, l.n.PlannedAt)
+		if a.Ack != nil {
+			s += " · acknowledged"
+		}
 	} else {
 		s += " · lasted " + notifier.Ago(began, notifier.Ended(&a.Alert))
 	}
@@ -370,8 +412,10 @@ func plainText(n *alertd.Notification, title, external string) string {
 	if left > 0 {
 		fmt.Fprintf(&b, "\nand %d more", left)
 	}
-	if u := link(notifier.Link(external), "Open alertd"); u != "" {
-		b.WriteString("\n" + u)
+	for _, u := range []string{link(notifier.AckLink(n, external), "Acknowledge"), link(notifier.Link(external), "Open alertd")} {
+		if u != "" {
+			b.WriteString("\n" + u)
+		}
 	}
 	return b.String()
 }
@@ -407,11 +451,14 @@ func date(t time.Time) string {
 	return fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC"))
 }
 
-func color(s alertd.Severity, firing bool) string {
-	if !firing {
+func color(n *alertd.Notification, firing bool) string {
+	switch {
+	case !firing:
 		return "#2e9e5b"
+	case notifier.AllTaken(n):
+		return "#8d8d8d"
 	}
-	switch s.Rank() {
+	switch n.Severity().Rank() {
 	case 0:
 		return "#d0312d"
 	case 1:

@@ -19,7 +19,7 @@ import (
 )
 
 // What we ourselves put between angle brackets: dates and links.
-var ours = regexp.MustCompile(`<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>|<https?://[^<>|]*\|(Runbook|Trace|Open alertd)>`)
+var ours = regexp.MustCompile(`<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>|<https?://[^<>|]*\|(Runbook|Trace|Acknowledge|Open alertd)>`)
 
 // Whatever the alerts hold, Slack takes the message as it is, and nothing in it is a mention or a link but ours.
 func TestAnyAlertsMakeAGoodMessage(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAnyAlertsMakeAGoodMessage(t *testing.T) {
 		n.Digest = rapid.Bool().Draw(t, "digest")
 		n.Receiver = text.Draw(t, "receiver")
 		n.Reason = rapid.SampledFrom([]alertd.Reason{
-			alertd.ReasonFirst, alertd.ReasonNewAlerts, alertd.ReasonSomeResolved, alertd.ReasonAllResolved, alertd.ReasonRepeat, alertd.ReasonDigest,
+			alertd.ReasonFirst, alertd.ReasonNewAlerts, alertd.ReasonSomeResolved, alertd.ReasonAllResolved, alertd.ReasonRepeat, alertd.ReasonDigest, alertd.ReasonAcked, alertd.ReasonUnacked, alertd.ReasonRepage,
 		}).Draw(t, "reason")
 		before, calls := len(srv.Messages("ops")), len(srv.Calls())
 

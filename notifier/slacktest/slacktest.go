@@ -602,10 +602,33 @@ func checkBlock(raw json.RawMessage) (total int, ok bool) {
 			}
 			count(&t)
 		}
+	case "actions":
+		if len(b.Elements) < 1 || len(b.Elements) > 25 {
+			return 0, false
+		}
+		for _, e := range b.Elements {
+			var link button
+			if json.Unmarshal(e, &link) != nil || !link.fits() {
+				return 0, false
+			}
+			count(&link.Text)
+		}
 	default: // alertd uses no other
 		return 0, false
 	}
 	return total, true
+}
+
+// button is one that opens a page.
+type button struct {
+	Type     string
+	Text     text
+	URL      string
+	ActionID string `json:"action_id"`
+}
+
+func (b *button) fits() bool {
+	return b.Type == "button" && b.Text.fits(75, "plain_text") && len(b.URL) <= 3000 && len(b.ActionID) <= 255
 }
 
 // units is how Slack counts characters, at its strictest: UTF-16 code units.
@@ -632,6 +655,13 @@ func blockLines(blocks []json.RawMessage) (lines []string) {
 			Text     text
 			Fields   []text
 			Elements []text
+		}
+		var buttons struct{ Elements []button }
+		if json.Unmarshal(raw, &buttons) == nil && len(buttons.Elements) > 0 {
+			for _, e := range buttons.Elements {
+				lines = append(lines, "["+e.Text.Text+"] "+e.URL)
+			}
+			continue
 		}
 		_ = json.Unmarshal(raw, &b) // it was checked when it came
 		for _, t := range append(append([]text{b.Text}, b.Fields...), b.Elements...) {

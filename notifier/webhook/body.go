@@ -26,7 +26,10 @@ type extra struct {
 	Seq      uint64 `json:"seq"` // counts the group's notifications: a receiver may drop one that comes late
 	Severity string `json:"severity"`
 	Digest   bool   `json:"digest"`
-	Problem  string `json:"problem,omitempty"` // why this is not the body that the receiver asks for
+	AckURL   string `json:"ackURL,omitempty"` // where people take what fires
+
+	Acks    map[alertd.Fingerprint]alertd.Ack `json:"acks,omitempty"`    // who has what
+	Problem string                            `json:"problem,omitempty"` // why this is not the body that the receiver asks for
 }
 
 // composed is a notification as it is to be sent.
@@ -63,7 +66,15 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 	}
 	body := payload{
 		Data: data, Version: "4", GroupKey: string(n.Group), TruncatedAlerts: truncated,
-		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest},
+		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest, AckURL: notifier.AckLink(n, s.cfg.ExternalURL)},
+	}
+	for i := range cut.Alerts {
+		if a := &cut.Alerts[i]; a.Ack != nil {
+			if body.Alertd.Acks == nil {
+				body.Alertd.Acks = map[alertd.Fingerprint]alertd.Ack{}
+			}
+			body.Alertd.Acks[a.Fingerprint] = *a.Ack
+		}
 	}
 	if s.cfg.Payload != nil {
 		if m.body, err = own(s.cfg.Payload, expand); err == nil {

@@ -1,0 +1,28 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"alertd"
+	"alertd/engine"
+)
+
+// Ack lets somebody take alerts, or gives them back, and returns which. When it returns nil, that is in the journal.
+func (a *App) Ack(ctx context.Context, req alertd.AckRequest) (taken []alertd.Fingerprint, err error) {
+	err = a.do(ctx, func(l *leader) (engine.Input, error) {
+		in, err := l.machine.PlanAck(clock(), req)
+		if err != nil {
+			return nil, err
+		}
+		taken = in.Acked.Alerts
+		return in, nil
+	})
+	return taken, err
+}
+
+// Selected returns the alerts that fire and that a selection names; the error is alertd.ErrNotFound if there are none.
+func (a *App) Selected(ctx context.Context, s alertd.Selection) (out []alertd.Alert, err error) {
+	asked := a.ask(ctx, func(l *leader) { out, err = l.machine.Selected(s) })
+	return out, errors.Join(asked, err)
+}
