@@ -332,24 +332,23 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 
 // remember appends the entries as one commit, or, where that would be too large, as several.
 func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64) error {
-	whole := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: checkpoint, Entries: l.entries}
-	err := l.append(ctx, whole)
-	if !errors.Is(err, journal.ErrTooLarge) {
-		return err
-	}
-	parts, err := cut(l.entries, maxCommit)
-	if err != nil {
-		return err
-	}
-	for i, part := range parts {
-		c := whole
-		c.Entries = part
-		if i < len(parts)-1 {
-			c.Checkpoint = l.checkpoint
+	parts := cut(l.entries, maxCommit*3/4, weigh) // it is not exact
+	for len(parts) > 0 {
+		c := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: l.checkpoint, Entries: parts[0]}
+		if len(parts) == 1 {
+			c.Checkpoint = checkpoint
 		}
-		if err := l.append(ctx, c); err != nil {
+		err := l.append(ctx, c)
+		if errors.Is(err, journal.ErrTooLarge) {
+			if smaller := cut(parts[0], maxCommit, measure); len(smaller) > 1 {
+				parts = slices.Concat(smaller, parts[1:])
+				continue
+			}
+		}
+		if err != nil {
 			return err
 		}
+		parts = parts[1:]
 	}
 	return nil
 }
@@ -452,36 +451,6 @@ func (l *leader) narrate(ctx context.Context, e *alertd.Entry) {
 	case e.Attempted != nil && e.Attempted.DeadLetter:
 		l.log.ErrorContext(ctx, "notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
 	}
-}
-
-// cut divides entries into parts that each fit into a commit. It cuts before a transition or a flush: everything that
-// follows from one stays with it, so whatever part the process dies behind, the rest is decided again. Only of why alerts
-// were not told there may be any number; where nothing else follows, the reasons are cut among themselves.
-func cut(entries []alertd.Entry, limit int) ([][]alertd.Entry, error) {
-	var parts [][]alertd.Entry
-	begins := func(i int) bool { return entries[i].Transition != nil || entries[i].Flushed != nil }
-	onlyReasons := make([]bool, len(entries)+1) // from here to the next beginning
-	onlyReasons[len(entries)] = true
-	for i := range slices.Backward(entries) {
-		onlyReasons[i] = entries[i].Withheld != nil && (onlyReasons[i+1] || begins(i+1))
-	}
-	size, start, safe, sinceSafe := 0, 0, 0, 0
-	for i := range entries {
-		b, err := json.Marshal(&entries[i])
-		if err != nil {
-			return nil, fmt.Errorf("entry of %s cannot be written: %w", entries[i].Time, err)
-		}
-		if begins(i) || i > 0 && onlyReasons[i] && onlyReasons[i-1] {
-			safe, sinceSafe = i, size
-		}
-		if size+len(b)+1 > limit && safe > start {
-			parts = append(parts, entries[start:safe])
-			start, size = safe, size-sinceSafe
-			sinceSafe = 0
-		}
-		size += len(b) + 1
-	}
-	return append(parts, entries[start:]), nil
 }
 
 // clock is the one place where the daemon's decisions read the wall clock.

@@ -111,7 +111,10 @@ func writeRules(dir, hook string) error {
   routes:
     - matchers: ['severity="info"']
       deliver: dashboard
+    - matchers: ['kind="bulk"']
+      receiver: nobody
 receivers:
+  - name: nobody
   - name: hook
     webhook_configs:
       - url: '` + hook + `'

@@ -66,6 +66,11 @@ var scenarios = []scenario{
 	{name: "throughput packed", run: func(ctx context.Context, b *bench) ([]result, error) { return throughput(ctx, b, 100, 1_000_000) }},
 	{name: "memory series", run: memorySeries},
 	{name: "memory alerts", run: memoryAlerts},
+	{name: "storm", run: storm},
+	{name: "posts 64", run: func(ctx context.Context, b *bench) ([]result, error) { return posting(ctx, b, 10_000, 64) }},
+	{name: "posts 1000", run: func(ctx context.Context, b *bench) ([]result, error) { return posting(ctx, b, 10_000, 1000) }},
+	{name: "posts many", run: func(ctx context.Context, b *bench) ([]result, error) { return posting(ctx, b, 100_000, 1000) }},
+	{name: "posts very many", run: func(ctx context.Context, b *bench) ([]result, error) { return posting(ctx, b, 500_000, 1000) }},
 }
 
 func main() {
