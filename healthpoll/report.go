@@ -24,6 +24,7 @@ const (
 	MetricTargets     = "healthpoll_targets"                   // {service="alertd"}
 	MetricUnreached   = "healthpoll_unreached_targets"         // {service="alertd"}
 	MetricMaxLag      = "healthpoll_schedule_lag_seconds"      // {service="alertd"}: the longest of all targets
+	MetricStretch     = "healthpoll_interval_stretch"          // {service="alertd"}: of achieved to configured interval, the worst that was reported since
 	MetricQuestions   = "healthpoll_probes_per_second"         // {service="alertd"}
 	MetricBlind       = "healthpoll_blind"                     // {service="alertd"}: 1 while more than half cannot be reached
 	metricsSubject    = "alertd.metrics.alertd"
@@ -64,7 +65,8 @@ type record struct {
 type stats struct {
 	asked int
 	lag   time.Duration
-	late  int // questions that came late by half an interval or more, or not at all
+	ratio float64 // of achieved to configured interval, the worst
+	late  int     // questions that came late by half an interval or more, or not at all
 }
 
 // started notes the start of a probe.
@@ -122,7 +124,9 @@ func (p *Poller) measure(w *watch, r *result, started, now time.Time) {
 		add(MetricConfigured, w.Interval.Seconds(), "", "")
 		add(MetricLag, rec.lag.Seconds(), "", "")
 		if rec.slots > 0 {
-			add(MetricAchieved, rec.last.Sub(rec.since).Seconds()/float64(rec.slots), "", "")
+			achieved := rec.last.Sub(rec.since).Seconds() / float64(rec.slots)
+			add(MetricAchieved, achieved, "", "")
+			p.stats.ratio = max(p.stats.ratio, achieved/w.Interval.Seconds())
 		}
 	}
 	if !rec.expiry.IsZero() {
@@ -197,9 +201,13 @@ func (p *Poller) self(ctx context.Context, now time.Time, span time.Duration) {
 		{MetricTargets, float64(targets)},
 		{MetricUnreached, float64(p.guard.unreached())},
 		{MetricMaxLag, s.lag.Seconds()},
+		{MetricStretch, s.ratio},
 		{MetricQuestions, float64(s.asked) / max(span.Seconds(), 1)},
 		{MetricBlind, blind},
 	} {
+		if m.name == MetricStretch && m.value == 0 {
+			continue // no target has reported
+		}
 		p.batch = append(p.batch, metric{Name: m.name, Labels: map[string]string{alertd.LabelService: "alertd"}, Value: m.value, Time: at})
 	}
 	p.mu.Unlock()

@@ -370,7 +370,7 @@ func TestShippedAreKeyed(t *testing.T) {
 			t.Errorf("%s looks back %s: a restart would have to read all that again", x.Rule.Name, x.LookBack)
 		}
 	}
-	if len(names) != 13 {
+	if len(names) != 14 {
 		t.Errorf("%d rules: %v", len(names), names)
 	}
 }
