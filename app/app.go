@@ -148,6 +148,7 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 	a.outbox = notifier.NewOutbox(func(at alertd.Attempt) { a.answers <- at }, notifier.Options{Log: a.log, Tracer: a.spans.outgoing()})
 	a.outbox.SetSenders(p.senders)
 	a.poller = healthpoll.New(p.health.Targets, a.publish, healthpoll.Options{Log: a.log, NATS: a.bus.Conn(), Tracer: a.spans.probes()})
+	a.poller.SetMicro(p.health.Micro)
 	a.http = served(a.o.Traces, a.handler())
 	return a, nil
 }
@@ -301,6 +302,7 @@ func (a *App) Reload(ctx context.Context) error {
 		break
 	}
 	a.poller.SetTargets(p.health.Targets)
+	a.poller.SetMicro(p.health.Micro)
 	a.log.Info("configuration reloaded", "version", p.engine.Version)
 	return nil
 }

@@ -19,12 +19,14 @@ const (
 // Health is what health.yaml says: whom to ask, and what the checks in health reports are about.
 type Health struct {
 	Targets    []healthpoll.Target
+	Micro      *healthpoll.Micro // nil: NATS micro services are not looked for
 	Components ingest.Components
 }
 
 // ParseHealth reads the services to ask for their health, and the names of what they depend on:
 //
 //	targets: [{service: api, url: http://127.0.0.1:8080, interval: 10s, timeout: 3s}]
+//	discover: {nats_micro: {interval: 10s}}
 //	components: {orders-db: [api.database, worker.postgres]}
 //
 // The keys of a target are the fields of [healthpoll.Target], and so are their defaults. The name is for positions.
@@ -36,7 +38,10 @@ func ParseHealth(name string, data []byte) (Health, error) {
 func parseHealth(name string, data []byte, env func(string) (string, bool)) (Health, error) {
 	p := &healthParser{reader: reader{name: name, env: env}, services: make(map[string]bool)}
 	if doc := p.parse(data); doc != nil {
-		p.object(doc, "the health file", fields{"targets": p.readTargets, "components": p.readComponents})
+		p.object(doc, "the health file", fields{
+			"targets": p.readTargets, "components": p.readComponents,
+			"discover": func(n *yaml.Node) { p.object(n, "discover", fields{"nats_micro": p.readMicro}) },
+		})
 	}
 	if _, err := p.done(); err != nil {
 		return Health{}, err
@@ -48,6 +53,43 @@ type healthParser struct {
 	reader
 	out      Health
 	services map[string]bool
+}
+
+// readMicro reads how NATS micro services are looked for; that the key is there is enough.
+func (p *healthParser) readMicro(n *yaml.Node) {
+	var m healthpoll.Micro
+	at := map[string]*yaml.Node{}
+	note := func(key string, read func(*yaml.Node)) func(*yaml.Node) {
+		return func(n *yaml.Node) {
+			at[key] = target(n)
+			read(n)
+		}
+	}
+	if !p.object(n, "nats_micro", fields{
+		"environment":   note("environment", p.textTo(&m.Environment, "environment")),
+		"interval":      note("interval", p.durationTo(&m.Interval, "interval", time.Millisecond)),
+		"timeout":       note("timeout", p.durationTo(&m.Timeout, "timeout", time.Millisecond)),
+		"fall":          note("fall", p.intTo(&m.Fall, "fall")),
+		"fast_interval": note("fast_interval", p.durationTo(&m.FastInterval, "fast_interval", time.Millisecond)),
+	}) {
+		return
+	}
+	p.out.Micro = &m
+	if err := m.Normalize(); err != nil {
+		p.refuse(n, at, err)
+	}
+}
+
+// refuse says what healthpoll has against a value, at its place.
+func (p *healthParser) refuse(n *yaml.Node, at map[string]*yaml.Node, err error) {
+	where := n
+	if wrong, ok := errors.AsType[*healthpoll.TargetError](err); ok {
+		err = errors.New(wrong.Reason)
+		if at[wrong.Key] != nil {
+			where = at[wrong.Key]
+		}
+	}
+	p.fail(target(where), "%s", cause(where, err))
 }
 
 // readComponents reads, of each component, the checks that are about it: SERVICE.CHECK, or *.CHECK for those of that
@@ -115,14 +157,7 @@ func (p *healthParser) readTarget(n *yaml.Node) healthpoll.Target {
 		return t
 	}
 	if err := t.Normalize(); err != nil {
-		where := n
-		if wrong, ok := errors.AsType[*healthpoll.TargetError](err); ok {
-			err = errors.New(wrong.Reason)
-			if at[wrong.Key] != nil {
-				where = at[wrong.Key]
-			}
-		}
-		p.fail(where, "%s", cause(where, err))
+		p.refuse(n, at, err)
 		return t
 	}
 	if p.services[t.Service] {

@@ -40,6 +40,29 @@ targets:
 	}
 }
 
+func TestParseMicro(t *testing.T) {
+	for text, want := range map[string]*healthpoll.Micro{
+		"discover: {nats_micro: {}}": {Interval: 10 * time.Second, Timeout: 3 * time.Second, Fall: 3, FastInterval: 2 * time.Second},
+		"discover:\n  nats_micro:":   {Interval: 10 * time.Second, Timeout: 3 * time.Second, Fall: 3, FastInterval: 2 * time.Second},
+		"discover: {nats_micro: {interval: 1m, timeout: 1s, fall: 1, environment: prod}}": {
+			Environment: "prod", Interval: time.Minute, Timeout: time.Second, Fall: 1, FastInterval: 2 * time.Second,
+		},
+		"discover: {}": nil,
+		"discover:":    nil,
+	} {
+		got, err := config.ParseHealth("health.yaml", []byte(text))
+		if diff := cmp.Diff(want, got.Micro); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got)\n%s", text, err, diff)
+		}
+	}
+	_, err := config.ParseHealth("health.yaml", []byte("discover:\n  nats: {}\n  nats_micro: {interval: 10ms}\n"))
+	want := `health.yaml:2:3: unknown key "nats" in discover; it knows nats_micro
+health.yaml:3:26: interval 10ms is shorter than 1s`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 func TestParseComponents(t *testing.T) {
 	got, err := config.ParseHealth("health.yaml", []byte(`
 components:

@@ -13,7 +13,7 @@ import (
 	"alertd/healthpoll"
 )
 
-// TestHealthPollOverNATS watches a micro service and a heartbeat on the daemon's own NATS, and a network that fails as
+// TestHealthPollOverNATS watches micro services, listed and not, and a heartbeat on the daemon's own NATS, and a network that fails as
 // a whole, which is one page and not one for each target.
 func TestHealthPollOverNATS(t *testing.T) {
 	t.Parallel()
@@ -32,6 +32,7 @@ func TestHealthPollOverNATS(t *testing.T) {
 		}
 	}()
 	var targets strings.Builder
+	targets.WriteString("discover: {nats_micro: {interval: 1s, fast_interval: 200ms}}\n")
 	targets.WriteString("targets:\n  - {service: billing, url: nats:$SRV.PING.billing, interval: 1s, fast_interval: 100ms}\n")
 	targets.WriteString("  - {service: backup, url: heartbeat:alertd.metrics.backup, interval: 2s}\n")
 	for i := range 6 {
@@ -59,6 +60,22 @@ groups:
 		t.Fatal(err)
 	}
 	w.page("Down", "billing", "resolved")
+
+	// One that nobody has listed is found, and missed.
+	ledger, err := micro.AddService(nc, micro.Config{Name: "ledger", Version: "1.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		if out := w.get("/api/v1/query?query=health_status%7Bservice%3D%22ledger%22%7D"); !strings.Contains(out, `"ledger"`) {
+			return fmt.Errorf("nothing is known of ledger: %s", out)
+		}
+		return nil
+	})
+	if err := ledger.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.page("Down", "ledger", "firing")
 
 	w.page("Down", "backup", "firing")
 	beating := make(chan struct{})

@@ -28,6 +28,9 @@
 // Connections are kept open and are made anew, with a fresh look at DNS and the certificate, once an hour and after a
 // failure. Proxies of the environment are not used, redirects are not followed.
 //
+// NATS micro services need not be listed, see [Micro]: one question on their common subject reaches every instance, so a
+// round is one message however many there are. What is missed is asked for again every 2 seconds, as above.
+//
 // # When it is the poller
 //
 // While more than half of the targets that are reached over the network (of at least five) cannot be reached, the

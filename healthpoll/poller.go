@@ -48,14 +48,18 @@ type Poller struct {
 	limit   int           // of targets that are asked at one time
 	wake    chan struct{} // the schedule has changed
 	tell    chan struct{} // the poller has become blind, or sees again
+	look    chan struct{} // what is to be looked for has changed
 	mute    atomic.Bool   // publishing fails, and that was said
 	guard   guard
 
 	mu      sync.Mutex
 	targets map[Target]*watch
-	fresh   []*watch // not in the schedule yet
-	queue   queue    // those that wait, the next one first
-	asking  int      // probes under way
+	named   map[string]bool // services that are targets
+	micro   *Micro          // nil: micro services are not looked for
+	anew    bool            // what is known of micro services is to be forgotten
+	fresh   []*watch        // not in the schedule yet
+	queue   queue           // those that wait, the next one first
+	asking  int             // probes under way
 	sleeps  time.Time
 	stats   stats
 	batch   []metric
@@ -90,7 +94,7 @@ type watch struct {
 func New(targets []Target, publish Publisher, o Options) *Poller {
 	p := &Poller{
 		publish: publish, log: o.Log, client: o.Client, tls: o.TLS, nats: o.NATS, tracing: newTracing(o.Tracer), limit: maxProbes,
-		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), targets: map[Target]*watch{},
+		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), look: make(chan struct{}, 1), targets: map[Target]*watch{},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -146,6 +150,7 @@ func (p *Poller) SetTargets(targets []Target) {
 		}
 	}
 	p.mu.Lock()
+	p.named = seen
 	var words []string
 	for t, w := range p.targets {
 		if !kept[t] {
@@ -215,6 +220,7 @@ func (p *Poller) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	wg.Go(func() { p.report(ctx) })
+	wg.Go(func() { p.discover(ctx) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
