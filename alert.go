@@ -89,6 +89,7 @@ type Alert struct {
 	TraceURL   string    `json:"trace_url,omitempty"`
 	Trace      TraceRef  `json:"trace,omitzero"`       // the exemplar that TraceURL links to
 	TraceNote  string    `json:"trace_note,omitempty"` // what it shows: "failed", "took 5.2 s"
+	TraceLost  bool      `json:"trace_lost,omitempty"` // the back-end was asked and has no such trace: text, not a link
 
 	GeneratorURL string `json:"generator_url,omitempty"` // where whoever posted it shows it; "" for our own rules
 

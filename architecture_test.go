@@ -21,10 +21,10 @@ var level = map[string]int{
 	"alertd/rules": 1, "alertd/router": 1, "alertd/calendar": 1, "alertd/grouping": 1, "alertd/runbooks": 1,
 	"alertd/tracectx": 1,
 
-	"alertd/engine": 2,
+	"alertd/engine": 2, "alertd/waterfall": 2,
 
 	"alertd/natsbus": 3, "alertd/ingest": 3, "alertd/journal": 3, "alertd/history": 3, "alertd/notifier": 3,
-	"alertd/healthpoll": 3, "alertd/nodes": 3, "alertd/telemetry": 3, "alertd/templates": 3,
+	"alertd/healthpoll": 3, "alertd/tracestore": 3, "alertd/nodes": 3, "alertd/telemetry": 3, "alertd/templates": 3,
 
 	// These stand on their neighbours of level 3, and nothing of level 3 stands on them.
 	"alertd/config": 4, "alertd/api": 4, "alertd/amapi": 4, "alertd/web": 4, "alertd/demo": 4, "alertd/notifier/slack": 4, "alertd/notifier/webhook": 4,
@@ -41,7 +41,7 @@ var level = map[string]int{
 // asks for a context.)
 var pure = []string{
 	"alertd", "alertd/rules", "alertd/router", "alertd/calendar", "alertd/grouping", "alertd/runbooks", "alertd/tracectx",
-	"alertd/engine", "alertd/rehearse", "alertd/lint",
+	"alertd/waterfall", "alertd/engine", "alertd/rehearse", "alertd/lint",
 }
 
 // forbidden are imports that a room must not have besides those of a higher level.

@@ -70,6 +70,7 @@ type App struct {
 	metrics     *metrics
 	outbox      *notifier.Outbox
 	poller      *healthpoll.Poller
+	traces      *traces // nil where no tracing back-end is configured
 	nodes       *nodes.Nodes
 	http        http.Handler // what this node answers itself
 
@@ -119,6 +120,9 @@ func New(ctx context.Context, o Options) (_ *App, err error) {
 		}
 	}()
 	a.metrics = newMetrics(a)
+	if a.traces, err = a.openTraces(o.Config.Traces.Backend); err != nil {
+		return nil, err
+	}
 
 	if err := os.MkdirAll(o.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
@@ -247,6 +251,9 @@ func (a *App) Run(ctx context.Context) error {
 	start("http", func(context.Context) error { return server.Serve(a.listener) })
 	if a.otlp != nil {
 		start("otlp", a.otlp.run)
+	}
+	if a.traces != nil {
+		start("traces", a.traces.run)
 	}
 	start("history", a.project)
 	start("jobs", a.jobs)

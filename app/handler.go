@@ -48,6 +48,9 @@ func (a *App) handler() http.Handler {
 		State: a, History: a.history, Ready: a.readiness, Zone: a.zone,
 		Runbooks: func() *runbooks.Index { return a.current.Load().runbooks }, Version: a.o.Version, Log: a.log,
 	}
+	if a.traces != nil {
+		pages.Trace = a.traces.trace
+	}
 	return api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
 		Rules: a.ruleStatus, Series: series{a}, Silences: a,

@@ -448,6 +448,9 @@ func (l *leader) narrate(ctx context.Context, e *alertd.Entry) {
 	case e.Transition != nil:
 		l.log.InfoContext(ctx, "alert "+string(e.Transition.Alert.State), "alert", &e.Transition.Alert, "from", e.Transition.From,
 			"reason", string(e.Transition.Reason))
+		if al := &e.Transition.Alert; al.State == alertd.Firing && !e.Transition.From.Active() {
+			l.App.traces.offer(traceJob{ref: al.Trace, at: al.At, name: al.Name()})
+		}
 	case e.Attempted != nil && e.Attempted.DeadLetter:
 		l.log.ErrorContext(ctx, "notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	withheld         *prometheus.CounterVec
 	attempts         *prometheus.CounterVec
 	evaluationErrors *prometheus.CounterVec
+	traceLookups     *prometheus.CounterVec
 	commit           prometheus.Histogram
 	reloadOK         prometheus.Gauge
 	reloadAt         prometheus.Gauge
@@ -55,6 +56,7 @@ func newMetrics(a *App) *metrics {
 	m.withheld = vec("alertd_withheld_total", "Alerts that were not told, or not yet, by reason.", "reason")
 	m.attempts = vec("alertd_delivery_attempts_total", "Attempts to deliver a notification.", "receiver", "integration", "outcome", "class")
 	m.evaluationErrors = vec("alertd_evaluation_errors_total", "Evaluations of rules that failed.", "rule")
+	m.traceLookups = vec("alertd_trace_lookups_total", "Questions to the tracing back-end: found, missing, error; not asked, where too many were waited for.", "result")
 	m.commit = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "alertd_commit_duration_seconds", Help: "How long one commit to the journal takes.",
 		Buckets: prometheus.ExponentialBuckets(25e-6, 2, 18),

@@ -80,6 +80,10 @@ func (a *App) addSenders(p *policy, routing *config.Routing) error {
 	p.senders[engine.Fallback+"/console/0"] = con
 	for _, r := range routing.Receivers {
 		add := func(kind string, i int, s notifier.Sender) {
+			if a.traces != nil {
+				chat, _ := notifier.As[*slack.Sender](s)
+				s = traced{s, a.traces, chat}
+			}
 			p.senders[r.Name+"/"+config.Integration(kind, i)] = s
 		}
 		for i, c := range r.Slack {

@@ -35,9 +35,18 @@ type TLS struct {
 	KeyFile  string
 }
 
-// Traces says where people look at a trace.
+// Traces says where people look at a trace, and who is asked for it.
 type Traces struct {
-	URLTemplate string // as [tracectx.ParseLink] reads it, also where the file names a product; "" makes no links
+	URLTemplate string        // as [tracectx.ParseLink] reads it, also where the file names a product; "" makes no links
+	Backend     *TraceBackend // nil: nobody is asked
+}
+
+// TraceBackend is asked whether it has a trace, and for its spans.
+type TraceBackend struct {
+	Kind  string // "jaeger" or "tempo"
+	URL   string // of its query API
+	OrgID string // Tempo's tenant; "" is none
+	HTTP  *HTTP  // nil: no credentials, the system's roots
 }
 
 // History says how long the past is kept.

@@ -36,13 +36,16 @@ type Proxy struct {
 	Headers []Header
 }
 
-// readHTTP reads http_config. What alertd does not do is an error where it is about credentials or about the way to the
-// server, since the server would be spoken to in a way that nobody meant.
+// readHTTP reads http_config. As in Alertmanager, the files that it names are relative to the routing file.
 func (p *routingParser) readHTTP(n *yaml.Node) *HTTP {
-	// As in Alertmanager, the files that it names are relative to the routing file.
 	defer func(readFile func(string) ([]byte, error)) { p.readFile = readFile }(p.readFile)
 	p.readFile = p.beside.read
+	return p.reader.readHTTP(n)
+}
 
+// readHTTP reads http_config. What alertd does not do is an error where it is about credentials or about the way to the
+// server, since the server would be spoken to in a way that nobody meant.
+func (p *reader) readHTTP(n *yaml.Node) *HTTP {
 	h := &HTTP{}
 	var redirects bool
 	http2, environment := true, true
@@ -79,7 +82,7 @@ var ourHeaders = []string{
 }
 
 // readHeaders reads {NAME: {values: […], secrets: […], files: […]}}.
-func (p *routingParser) readHeaders(n *yaml.Node) (all []Header) {
+func (p *reader) readHeaders(n *yaml.Node) (all []Header) {
 	for _, e := range p.entries(n, "http_headers") {
 		h := Header{Name: textproto.CanonicalMIMEHeaderKey(e.key.Value)}
 		add := func(read func(*Secret, string) func(*yaml.Node)) func(*yaml.Node) {
@@ -100,7 +103,7 @@ func (p *routingParser) readHeaders(n *yaml.Node) (all []Header) {
 }
 
 // addHeader takes a header that HTTP can carry.
-func (p *routingParser) addHeader(all *[]Header, h Header, at *yaml.Node) {
+func (p *reader) addHeader(all *[]Header, h Header, at *yaml.Node) {
 	bad := func(v Secret) bool { return !httpguts.ValidHeaderFieldValue(v.Reveal()) }
 	switch {
 	case !httpguts.ValidHeaderFieldName(h.Name):
@@ -115,7 +118,7 @@ func (p *routingParser) addHeader(all *[]Header, h Header, at *yaml.Node) {
 }
 
 // proxyTo adds the keys of a proxy.
-func (p *routingParser) proxyTo(to *Proxy, known fields) {
+func (p *reader) proxyTo(to *Proxy, known fields) {
 	known["proxy_url"] = p.secretTo(&to.URL, "proxy_url")
 	known["no_proxy"] = p.textTo(&to.NoProxy, "no_proxy")
 	known["proxy_connect_header"] = func(n *yaml.Node) {
@@ -131,7 +134,7 @@ func (p *routingParser) proxyTo(to *Proxy, known fields) {
 	}
 }
 
-func (p *routingParser) checkProxy(n *yaml.Node, to *Proxy) {
+func (p *reader) checkProxy(n *yaml.Node, to *Proxy) {
 	if to.URL == "" {
 		if to.NoProxy != "" {
 			p.fail(target(n), "no_proxy needs a proxy_url; for the proxy of the environment set NO_PROXY there")
@@ -145,7 +148,7 @@ func (p *routingParser) checkProxy(n *yaml.Node, to *Proxy) {
 }
 
 // bearerTo reads a token with one of the readers for secrets.
-func (p *routingParser) bearerTo(to *Secret, reader func(*Secret, string) func(*yaml.Node), what string) func(*yaml.Node) {
+func (p *reader) bearerTo(to *Secret, reader func(*Secret, string) func(*yaml.Node), what string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		var token Secret
 		if reader(&token, what)(n); token != "" {
@@ -154,7 +157,7 @@ func (p *routingParser) bearerTo(to *Secret, reader func(*Secret, string) func(*
 	}
 }
 
-func (p *routingParser) readBasicAuth(n *yaml.Node) Secret {
+func (p *reader) readBasicAuth(n *yaml.Node) Secret {
 	var user, password Secret
 	p.object(n, "basic_auth", fields{
 		"username":      p.secretTo(&user, "username"),
@@ -167,7 +170,7 @@ func (p *routingParser) readBasicAuth(n *yaml.Node) Secret {
 	return Secret("Basic " + base64.StdEncoding.EncodeToString([]byte(user.Reveal()+":"+password.Reveal())))
 }
 
-func (p *routingParser) readAuthorization(n *yaml.Node) Secret {
+func (p *reader) readAuthorization(n *yaml.Node) Secret {
 	kind := "Bearer"
 	var credentials Secret
 	p.object(n, "authorization", fields{
@@ -191,7 +194,7 @@ func (p *routingParser) readAuthorization(n *yaml.Node) Secret {
 }
 
 // readTLS reads tls_config and the certificates that it names.
-func (p *routingParser) readTLS(n *yaml.Node) *tls.Config {
+func (p *reader) readTLS(n *yaml.Node) *tls.Config {
 	var ca, cert, key Secret
 	var least, most string
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
@@ -235,7 +238,7 @@ func (p *routingParser) readTLS(n *yaml.Node) *tls.Config {
 	return c
 }
 
-func (p *routingParser) tlsVersion(n *yaml.Node, name string, to *uint16) {
+func (p *reader) tlsVersion(n *yaml.Node, name string, to *uint16) {
 	versions := map[string]uint16{"TLS10": tls.VersionTLS10, "TLS11": tls.VersionTLS11, "TLS12": tls.VersionTLS12, "TLS13": tls.VersionTLS13}
 	if v, ok := versions[name]; ok {
 		*to = v

@@ -17,7 +17,7 @@ type OAuth2 struct {
 	Proxy          Proxy             // to there
 }
 
-func (p *routingParser) readOAuth2(n *yaml.Node) *OAuth2 {
+func (p *reader) readOAuth2(n *yaml.Node) *OAuth2 {
 	if absent(target(n)) {
 		return nil
 	}

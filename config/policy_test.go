@@ -230,6 +230,10 @@ func TestTraces(t *testing.T) {
 		"{ui: jaeger, url: 'https://j', url_template: 'https:x'}": "keep one",
 		"{url: 'https://j'}":                                      "alertd.yaml:1:9: traces: say whose address it is: ui: datadog | ",
 		"{ui: jaeger, url: 'https://j', datsource: x}":            "datasource",
+		"{backend: {kind: tempo, url: 'http://t:3200', org_id: a, http_config: {bearer_token: x}}}": "<nil>",
+		"{backend: {kind: zipkin, url: 'http://z'}}":                                                `alertd.yaml:1:19: backend: kind is "zipkin"; alertd can ask jaeger and tempo`,
+		"{backend: {kind: tempo}}":                                                                  "alertd.yaml:1:19: backend: url: want",
+		"{backend: {kind: jaeger, url: 'http://j', org_id: x}}":                                     "org_id is for tempo",
 	} {
 		got, err := config.ParseConfig("alertd.yaml", []byte("traces: "+in), env, readFile)
 		if s := got.Traces.URLTemplate + fmt.Sprint(err); !strings.Contains(s, want) {

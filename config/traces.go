@@ -22,6 +22,7 @@ func (p *configParser) readTraces(n *yaml.Node) {
 		"region":       p.textTo(&s.Region, "region"),
 		"project":      p.textTo(&s.Project, "project"),
 		"url_template": p.readTemplate,
+		"backend":      p.readTraceBackend,
 	})
 	p.oneOf(n, "traces", "ui", "url_template")
 	switch {
@@ -49,4 +50,29 @@ func (p *configParser) readTemplate(n *yaml.Node) {
 		return
 	}
 	p.out.Traces.URLTemplate = strings.TrimSpace(s)
+}
+
+// readTraceBackend reads who is asked for traces. It is not guessed from where people look at them: that is often another
+// address, behind a login.
+func (p *configParser) readTraceBackend(n *yaml.Node) {
+	var b TraceBackend
+	ok := p.object(n, "backend", fields{
+		"kind":        p.textTo(&b.Kind, "kind"),
+		"url":         p.textTo(&b.URL, "url"),
+		"org_id":      p.textTo(&b.OrgID, "org_id"),
+		"http_config": func(n *yaml.Node) { b.HTTP = p.readHTTP(n) },
+	})
+	switch {
+	case !ok:
+	case b.Kind != "jaeger" && b.Kind != "tempo":
+		p.fail(target(n), "backend: kind is %s; alertd can ask jaeger and tempo", quote(b.Kind))
+	case b.OrgID != "" && b.Kind != "tempo":
+		p.fail(target(n), "backend: org_id is for tempo")
+	default:
+		if err := httpURL(b.URL); err != nil {
+			p.fail(target(n), "backend: url: %v", err)
+			return
+		}
+		p.out.Traces.Backend = &b
+	}
 }

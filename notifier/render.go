@@ -250,7 +250,7 @@ func Runbook(a *alertd.Alert) string {
 // Trace is where an alert's trace is: a URL, or, where nobody keeps the trace or no URL is configured, its id as text.
 func Trace(a *alertd.Alert) (link, id string) {
 	id = Line(a.Trace.TraceID, 32)
-	if a.Trace.Unsampled {
+	if a.Trace.Unsampled || a.TraceLost {
 		return "", id
 	}
 	return Link(a.TraceURL), id
@@ -266,8 +266,11 @@ func TraceNote(a *alertd.Alert) string {
 
 // WhyNoTrace says beside a trace id why it is not a link.
 func WhyNoTrace(a *alertd.Alert) string {
-	if a.Trace.Unsampled {
+	switch {
+	case a.Trace.Unsampled:
 		return "not sampled"
+	case a.TraceLost:
+		return "not stored by the tracing back-end"
 	}
 	return "no trace URL configured"
 }

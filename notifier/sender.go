@@ -30,14 +30,18 @@ type Finder interface {
 }
 
 // FinderOf returns the Finder in s, which may be wrapped.
-func FinderOf(s Sender) (Finder, bool) {
+func FinderOf(s Sender) (Finder, bool) { return As[Finder](s) }
+
+// As returns the T in s, which may be wrapped.
+func As[T Sender](s Sender) (T, bool) {
 	for {
-		if f, ok := s.(Finder); ok {
-			return f, true
+		if t, ok := s.(T); ok {
+			return t, true
 		}
 		w, ok := s.(interface{ Unwrap() Sender })
 		if !ok {
-			return nil, false
+			var none T
+			return none, false
 		}
 		s = w.Unwrap()
 	}

@@ -38,11 +38,10 @@ const (
 
 // Config says where a back-end is.
 type Config struct {
-	Kind          string // Jaeger or Tempo
-	URL           string // of its query API, without a path of it: http://tempo:3200, http://jaeger:16686
-	Authorization string // value of that header; "" sends none. No error shows it.
-	OrgID         string // Tempo: the tenant, header X-Scope-OrgID; "" sends none
-	Client        *http.Client
+	Kind   string       // Jaeger or Tempo
+	URL    string       // of its query API, without a path of it: http://tempo:3200, http://jaeger:16686
+	OrgID  string       // Tempo: the tenant, header X-Scope-OrgID; "" sends none
+	Client *http.Client // knows the credentials and whom it may call; nil: http.DefaultClient
 }
 
 // Store is a back-end. It is safe for concurrent use.
@@ -122,9 +121,6 @@ func (s *Store) ask(ctx context.Context, a api, address string) (tracectx.Trace,
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "alertd")
-	if s.cfg.Authorization != "" {
-		req.Header.Set("Authorization", s.cfg.Authorization)
-	}
 	if s.cfg.OrgID != "" {
 		req.Header.Set("X-Scope-OrgID", s.cfg.OrgID)
 	}

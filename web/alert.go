@@ -3,9 +3,11 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -13,6 +15,8 @@ import (
 	"alertd"
 	"alertd/history"
 	"alertd/runbooks"
+	"alertd/tracectx"
+	"alertd/waterfall"
 )
 
 // Bounds of an alert's page.
@@ -69,10 +73,24 @@ type alertView struct {
 	Next, Runbook                  string
 	Steps                          []string // the runbook's first steps
 	Trace, Trail, TrailNote        string
+	Waterfall                      *fall
 
 	Conclusion string
 	Ledger     []decision
 	Past       *past
+}
+
+// fall is the trace, drawn and in words.
+type fall struct {
+	Title, Culprit string
+	SVG            template.HTML
+	Rows           []fallRow
+	Notes          []string
+}
+
+type fallRow struct {
+	Service, Name, Took, Error string
+	Failed                     bool
 }
 
 // decision is one step of the ledger.
@@ -132,10 +150,34 @@ func (o *Options) alert(ctx context.Context, fp alertd.Fingerprint) (alertView, 
 			v.Steps = steps(rb, v.Next)
 		}
 	}
+	v.Waterfall = o.waterfall(ctx, &a, &v)
 	v.Past, err = o.past(ctx, &s, history.Filter{Fingerprint: fp.String(), Until: began(&a)})
 	note("when it fired before", err)
 	v.Blind = s.blind
 	return v, true
+}
+
+// waterfall draws the alert's trace; nil where there is nothing to draw, which v then says why.
+func (o *Options) waterfall(ctx context.Context, a *alertd.Alert, v *alertView) *fall {
+	if o.Trace == nil || a.Trace.IsZero() || a.Trace.Unsampled {
+		return nil
+	}
+	trace, err := o.Trace(ctx, a.Trace, a.At)
+	switch {
+	case errors.Is(err, tracectx.ErrNoTrace):
+		v.Trace, v.TrailNote = "", "is not stored: it was sampled out, or never arrived"
+		return nil
+	case err != nil:
+		o.Log.Warn("alert page: the tracing back-end did not answer", "trace", a.Trace.TraceID, "err", err)
+		v.TrailNote = strings.TrimPrefix(v.TrailNote+"; the tracing back-end did not answer", "; ")
+		return nil
+	}
+	w := tracectx.Draw(trace, a.Trace.SpanID, waterfall.MaxRows)
+	f := &fall{Title: waterfall.Title(&w), Culprit: waterfall.Culprit(&w), SVG: waterfall.SVG(&w), Notes: waterfall.Notes(&w)}
+	for _, r := range w.Rows {
+		f.Rows = append(f.Rows, fallRow{clip(r.Service, maxChip), clip(r.Name, maxChip), waterfall.Span(r.Duration), clip(r.Error, maxChip), r.Failed})
+	}
+	return f
 }
 
 // began is when the present firing of an alert began; zero if it does not fire.

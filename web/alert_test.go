@@ -1,6 +1,8 @@
 package web
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +14,7 @@ import (
 	"alertd"
 	"alertd/history"
 	"alertd/runbooks"
+	"alertd/tracectx"
 )
 
 // told is an evening with a past.
@@ -80,6 +83,46 @@ func TestAlertPage(t *testing.T) {
 	for _, tag := range []string{"<script", "<img", "onerror=alert(1)>", "<svg/onload", `href="javascript`, `href="data:text`} {
 		if strings.Contains(evil, tag) {
 			t.Errorf("%s is in the page as it is", tag)
+		}
+	}
+}
+
+// The trace is drawn where the back-end has it; where it has not, the link is gone; where it is down, that is said.
+func TestAlertPageDrawsTheTrace(t *testing.T) {
+	s := told()
+	o := options(t, s)
+	for name, tt := range map[string]struct {
+		alert int
+		err   error
+		has   []string
+		lacks []string
+	}{
+		"found":     {0, nil, []string{"Open the trace", "3 spans of 3 services, 5.24 s", "4.8 s of it in orders: SELECT &lt;script&gt;", "As a list"}, []string{"<script"}},
+		"lost":      {0, tracectx.ErrNoTrace, []string{"is not stored"}, []string{"Open the trace", "<svg class=\"waterfall"}},
+		"down":      {0, errors.New("down"), []string{"Open the trace", "the tracing back-end did not answer"}, []string{"<svg class=\"waterfall"}},
+		"unsampled": {2, errors.New("must not be asked"), []string{"was not sampled"}, []string{"did not answer", "Open the trace"}},
+	} {
+		o.Trace = func(_ context.Context, ref alertd.TraceRef, at time.Time) (tracectx.Trace, error) {
+			ms := func(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+			return tracectx.Trace{ID: ref.TraceID, Spans: []tracectx.Span{
+				{ID: "1", Service: "frontend", Name: "GET /checkout", Start: at, Duration: ms(5240), Failed: true},
+				{ID: "2", Parent: "1", Service: "cart", Name: "GetCart", Start: at.Add(ms(20)), Duration: ms(130)},
+				{ID: "3", Parent: "1", Service: "orders", Name: "SELECT <script>", Start: at.Add(ms(260)), Duration: ms(4800), Failed: true, Error: "lock time-out"},
+			}}, tt.err
+		}
+		body, _ := get(t, alertPage(o), "/alerts/"+s.alerts[tt.alert].Fingerprint.String())
+		for _, want := range tt.has {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: no %s", name, want)
+			}
+		}
+		for _, bad := range append(tt.lacks, "style=\"", "<script") {
+			if strings.Contains(body, bad) {
+				t.Errorf("%s: has %s", name, bad)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(t.ArtifactDir(), name+".html"), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"alertd"
 	"alertd/history"
 	"alertd/runbooks"
+	"alertd/tracectx"
 )
 
 // State is what alertd believes now. The values are copies that nobody changes any more.
@@ -41,9 +42,12 @@ type Options struct {
 	Ready    func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
 	Zone     func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
 	Runbooks func() *runbooks.Index                  // asked for each request, so that a reload shows at once; nil: none
-	Version  string
-	Log      *slog.Logger     // nil: nothing is logged
-	Now      func() time.Time // nil: time.Now
+	// Trace fetches what the tracing back-end has of a trace, within a few seconds; nil: nobody can be asked. The error is
+	// [tracectx.ErrNoTrace] if the back-end does not have it.
+	Trace   func(ctx context.Context, ref alertd.TraceRef, at time.Time) (tracectx.Trace, error)
+	Version string
+	Log     *slog.Logger     // nil: nothing is logged
+	Now     func() time.Time // nil: time.Now
 }
 
 //go:embed *.html

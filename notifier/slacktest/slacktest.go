@@ -1,8 +1,8 @@
 // Package slacktest is a Slack for tests and demonstrations: a server that keeps channels, threads and edits,
 // enforces Slack's limits, checks the token, and fails when it is told to. It shows what people would see.
 //
-// It speaks chat.postMessage, chat.update, conversations.history, conversations.replies, auth.test and incoming
-// webhooks: what alertd uses. Where Slack is strict it is strict: history wants a channel's id, not its name;
+// It speaks chat.postMessage, chat.update, conversations.history, conversations.replies, files uploaded in the present
+// way, auth.test and incoming webhooks: what alertd uses. Where Slack is strict it is strict: history wants a channel's id, not its name;
 // timestamps are unique and are identities; metadata is returned only when asked for.
 package slacktest
 
@@ -36,6 +36,7 @@ type Server struct {
 	faults   []Fault
 	calls    []string
 	lastTS   int64 // microseconds
+	files    map[string]*File
 
 	http     *http.Server
 	listener net.Listener
@@ -63,6 +64,7 @@ type Message struct {
 	Icon        string // its emoji or URL; "": the app's
 	Edits       int
 	Broadcast   bool // a reply that is shown in the channel, too
+	Files       []File
 	Replies     []Message
 }
 
@@ -173,6 +175,10 @@ func (s *Server) Messages(name string) []Message {
 
 // ServeHTTP answers as Slack does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/upload/") {
+		s.upload(w, r)
+		return
+	}
 	method, isAPI := strings.CutPrefix(r.URL.Path, "/api/")
 	if !isAPI {
 		method = Hook
@@ -318,6 +324,10 @@ func (s *Server) dispatch(method string, r *http.Request, form url.Values) answe
 		return s.history(form)
 	case "conversations.replies":
 		return s.replies(form)
+	case "files.getUploadURLExternal":
+		return s.uploadURL(r, form)
+	case "files.completeUploadExternal":
+		return s.completeUpload(form)
 	default:
 		return refuse("unknown_method")
 	}
