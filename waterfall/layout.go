@@ -60,11 +60,20 @@ type picture struct {
 	notes         []label
 }
 
+// shape is how wide a picture is, in pixels: an SVG goes into a column of a page, a PNG is looked at on its own.
+type shape struct {
+	width float64
+	names float64 // the column of the names
+}
+
+var (
+	column = shape{720, 250}
+	alone  = shape{960, 360}
+)
+
 // Sizes, in pixels.
 const (
-	width    = 960.0
-	names    = 360.0 // the column of the names
-	times    = 96.0  // the column at the right end, for the durations
+	times    = 96.0 // the column at the right end, for the durations
 	head     = 28.0
 	pitch    = 26.0
 	thick    = 14.0
@@ -73,14 +82,14 @@ const (
 	pad      = 8.0
 )
 
-func lay(w *tracectx.Waterfall) picture {
+func lay(w *tracectx.Waterfall, s shape) picture {
 	rows := w.Rows[:min(len(w.Rows), MaxRows)]
-	p := picture{width: width, height: head + pitch*float64(len(rows)) + pad}
-	span := width - names - times
-	at := func(fraction float64) float64 { return names + span*min(max(fraction, 0), 1) }
+	p := picture{width: s.width, height: head + pitch*float64(len(rows)) + pad}
+	span := s.width - s.names - times
+	at := func(fraction float64) float64 { return s.names + span*min(max(fraction, 0), 1) }
 
 	for _, t := range ticks(w.Duration) {
-		x := names
+		x := s.names
 		if w.Duration > 0 {
 			x = at(float64(t) / float64(w.Duration))
 		}
@@ -92,13 +101,13 @@ func lay(w *tracectx.Waterfall) picture {
 		p.axis = append(p.axis, label{x: x, y: head - 12, text: text, kind: soft, anchor: middle, room: 100})
 	}
 	if len(rows) > 0 {
-		p.axis = append(p.axis, label{x: pad, y: head - 12, text: "solid: the critical path; ×: failed", kind: soft, room: names - 2*pad})
+		p.axis = append(p.axis, label{x: pad, y: head - 12, text: "solid: the critical path; ×: failed", kind: soft, room: s.names - 2*pad})
 	}
 	for i := range rows {
-		p.rows = append(p.rows, layRow(&rows[i], head+pitch*float64(i), i%2 == 1, at))
+		p.rows = append(p.rows, layRow(&rows[i], s, head+pitch*float64(i), i%2 == 1, at))
 	}
 	for _, note := range Notes(w) {
-		p.notes = append(p.notes, label{x: pad, y: p.height + 14, text: note, kind: soft, room: width - 2*pad})
+		p.notes = append(p.notes, label{x: pad, y: p.height + 14, text: note, kind: soft, room: s.width - 2*pad})
 		p.height += 20
 	}
 	if len(p.notes) > 0 {
@@ -107,7 +116,7 @@ func lay(w *tracectx.Waterfall) picture {
 	return p
 }
 
-func layRow(r *tracectx.Row, y float64, odd bool, at func(float64) float64) row {
+func layRow(r *tracectx.Row, s shape, y float64, odd bool, at func(float64) float64) row {
 	out := row{title: name(r) + ", " + Span(r.Duration)}
 	if r.Failed {
 		out.title += ", failed"
@@ -119,7 +128,7 @@ func layRow(r *tracectx.Row, y float64, odd bool, at func(float64) float64) row 
 		out.title += "; on the critical path for " + Span(r.Self)
 	}
 	if odd {
-		out.rects = append(out.rects, rect{0, y, width, pitch, stripe})
+		out.rects = append(out.rects, rect{0, y, s.width, pitch, stripe})
 	}
 	quiet, loud, text := bar, critical, plain
 	if r.Failed {
@@ -141,7 +150,7 @@ func layRow(r *tracectx.Row, y float64, odd bool, at func(float64) float64) row 
 		operation += " (+" + strconv.Itoa(r.Hidden) + ")"
 	}
 	base := y + pitch/2 + 4
-	out.labels = append(out.labels, label{x: x, y: base, text: service, more: operation, kind: strong, room: names - x - pad})
+	out.labels = append(out.labels, label{x: x, y: base, text: service, more: operation, kind: strong, room: s.names - x - pad})
 
 	took := Span(r.Duration)
 	if r.Failed {

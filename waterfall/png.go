@@ -62,7 +62,7 @@ func PNG(w *tracectx.Waterfall) ([]byte, error) {
 	if d.bold, err = opentype.NewFace(f.bold, &size); err != nil {
 		return nil, fmt.Errorf("waterfall: %w", err)
 	}
-	p := lay(w)
+	p := lay(w, alone)
 	d.img = image.NewRGBA(image.Rect(0, 0, int(p.width*scale), int(p.height*scale)))
 	draw.Draw(d.img, d.img.Bounds(), image.White, image.Point{}, draw.Src)
 	for _, row := range p.rows { // stripes lie below the grid

@@ -19,7 +19,7 @@ var class = map[kind]string{
 // w-strong, w-plain, w-soft and w-alarm. It has no style, script or link of its own, and whatever the spans are called,
 // no markup that is theirs. A screen reader reads its title and what it comes to.
 func SVG(w *tracectx.Waterfall) template.HTML {
-	p := lay(w)
+	p := lay(w, column)
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="waterfall" viewBox="0 0 %.0f %.0f" role="img" aria-labelledby="w-title w-desc">`, p.width, p.height)
 	fmt.Fprintf(&b, `<title id="w-title">%s</title>`, html.EscapeString(Title(w)))
