@@ -61,12 +61,13 @@ type Options struct {
 	// alertd.ErrInvalid and alertd.ErrStandby, or its own.
 	Ack func(ctx context.Context, req alertd.AckRequest) ([]alertd.Fingerprint, error)
 
-	Metrics   http.Handler // GET /metrics
-	V2        http.Handler // everything below /api/v2/, see package amapi
-	Runbooks  http.Handler // GET /runbooks/ and /runbooks/{name}
-	Dashboard http.Handler // GET /
-	Alert     http.Handler // GET /alerts/{fingerprint}: the page of one alert
-	AckPage   http.Handler // GET and POST /ack
+	Metrics      http.Handler // GET /metrics
+	V2           http.Handler // everything below /api/v2/, see package amapi
+	Runbooks     http.Handler // GET /runbooks/ and /runbooks/{name}
+	Dashboard    http.Handler // GET /
+	Alert        http.Handler // GET /alerts/{fingerprint}: the page of one alert
+	AckPage      http.Handler // GET and POST /ack
+	SilencePages http.Handler // everything below /silences/: the list, the form, and what they post
 
 	Log         *slog.Logger // nil: nothing is logged
 	ExternalURL string
@@ -134,6 +135,7 @@ func New(o Options) http.Handler {
 		"GET /runbooks/{name}": o.Runbooks,
 
 		"GET /alerts/{fingerprint}": o.Alert,
+		"/silences/":                o.SilencePages,
 	} {
 		if h != nil {
 			mux.Handle(pattern, h)

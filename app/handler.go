@@ -45,7 +45,7 @@ func aboutNode(path string) bool {
 // handler is everything that is served over HTTP.
 func (a *App) handler() http.Handler {
 	pages := web.Options{
-		State: a, History: a.history, Ready: a.readiness, Zone: a.zone,
+		State: a, History: a.history, Silences: a, Ready: a.readiness, Zone: a.zone,
 		Runbooks: func() *runbooks.Index { return a.current.Load().runbooks }, Version: a.o.Version, Log: a.log,
 	}
 	if a.traces != nil {
@@ -55,7 +55,7 @@ func (a *App) handler() http.Handler {
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
 		Rules: a.ruleStatus, Series: series{a}, Silences: a,
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
-		Dashboard: web.New(pages), Alert: web.Alert(pages), Runbooks: web.Runbooks(pages),
+		Dashboard: web.New(pages), Alert: web.Alert(pages), Runbooks: web.Runbooks(pages), SilencePages: web.SilencePages(pages),
 		V2:  amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),
 		Ack: a.Ack, AckPage: web.Ack(web.AckOptions{Select: a.Selected, Ack: a.Ack, Log: a.log}),
 	})

@@ -420,7 +420,11 @@ func (s *story) tell(e alertd.Entry) {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
 		}
 	case e.Silence != nil:
-		say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
+		if e.Silence.NoticedAt.Equal(e.Time) && e.Silence.EndsAt.After(e.Time) {
+			say("silence %s ends soon", e.Silence.ID)
+		} else {
+			say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
+		}
 	case e.Acked != nil:
 		a := e.Acked
 		names := make([]string, len(a.Alerts))

@@ -247,6 +247,24 @@ func Runbook(a *alertd.Alert) string {
 	return Link(a.Annotations.Get(alertd.AnnotationRunbook))
 }
 
+// SilenceLink is where a silence for what a notification tells as firing can be made, filled in. "" where nothing fires, or
+// alertd has no page.
+func SilenceLink(n *alertd.Notification, external string) string {
+	firing, _ := Split(n)
+	base, err := url.Parse(external)
+	if err != nil || external == "" || len(firing) == 0 {
+		return ""
+	}
+	all := make([]alertd.Labels, len(firing))
+	for i := range firing {
+		all[i] = firing[i].Labels
+	}
+	path, query, _ := strings.Cut(alertd.SilencePath(all...), "?")
+	base = base.JoinPath(path)
+	base.RawQuery = query
+	return Link(base.String())
+}
+
 // Trace is where an alert's trace is: a URL, or, where nobody keeps the trace or no URL is configured, its id as text.
 func Trace(a *alertd.Alert) (link, id string) {
 	id = Line(a.Trace.TraceID, 32)

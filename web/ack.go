@@ -20,7 +20,7 @@ type AckOptions struct {
 }
 
 // maxForm bounds the body of the form, in bytes.
-const maxForm = 16 << 10
+const maxForm = 64 << 10
 
 // ackPage is the page that the button in a message leads to. To look at it changes nothing, so that what follows links by
 // itself does no harm: only the form on it does.

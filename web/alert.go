@@ -71,6 +71,7 @@ type alertView struct {
 	Hidden                         int
 	Notes                          []chip // further annotations
 	Next, Runbook                  string
+	Silence                        string   // the form for it
 	Steps                          []string // the runbook's first steps
 	Trace, Trail, TrailNote        string
 	Waterfall                      *fall
@@ -225,6 +226,9 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 		v.Icon = cmp.Or(icons[level], icons["ok"])
 		v.Status = string(a.State) + " for " + o.For
 		v.Since = o.Since
+	}
+	if !v.Over {
+		v.Silence = "../" + alertd.SilencePath(a.Labels)
 	}
 	v.Next = clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse)
 	v.Runbook = cmp.Or(link(a.RunbookURL), link(a.Annotations.Get(alertd.AnnotationRunbook)))

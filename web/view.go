@@ -43,6 +43,7 @@ type seen struct {
 	alerts      []alertd.Alert
 	held        []alertd.Held
 	services    []alertd.Health
+	silences    []alertd.SilenceView
 	transitions []history.Transition
 	info        []history.Transition
 	self        *alertd.Health
@@ -72,6 +73,8 @@ type view struct {
 	Unread   int // info that is not shown
 	Services []service
 	Hidden   int // services
+	Quiet    []silenceRow
+	Louder   int // silences that are not shown
 	Rows     []row
 	Self     *service
 }
@@ -93,6 +96,7 @@ type card struct {
 	Level, Name   string
 	N             int
 	Next, Runbook string
+	Silence       string // the form for it
 	Held          *held
 	Shared        []chip // labels that all of several alerts have
 	Alerts        []one  // the first of them
@@ -175,6 +179,7 @@ func (s *seen) view() view {
 	v.Info, v.Unread = s.review()
 	v.Rows = s.rows(s.transitions)
 	v.Services, v.Hidden = s.reports()
+	v.Quiet, v.Louder = s.quiet()
 	if s.self != nil {
 		self := s.report(*s.self)
 		self.Stale = false // it has just been asked
@@ -317,6 +322,11 @@ func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fing
 		}
 		c := &out[i]
 		c.N = len(members[i])
+		all := make([]alertd.Labels, c.N)
+		for j, a := range members[i] {
+			all[j] = a.Labels
+		}
+		c.Silence = "./" + alertd.SilencePath(all...)
 		c.Shared, _ = chips(members[i][0].Labels, func(l labels.Label) bool { return shared[l.Name] == l.Value })
 		for j, a := range members[i] {
 			o := s.one(a, shared)

@@ -41,6 +41,7 @@ type Options struct {
 	History  History                                 // nil: the page says that there is none
 	Ready    func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
 	Zone     func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
+	Silences Silences                                // nil: there are no pages about them, and the dashboard shows none
 	Runbooks func() *runbooks.Index                  // asked for each request, so that a reload shows at once; nil: none
 	// Trace fetches what the tracing back-end has of a trace, within a few seconds; nil: nobody can be asked. The error is
 	// [tracectx.ErrNoTrace] if the back-end does not have it.
@@ -138,6 +139,10 @@ func (o *Options) look(ctx context.Context) view {
 		})
 		note("info to review", err)
 		s.info = page.Transitions
+	}
+	if o.Silences != nil {
+		s.silences, err = o.Silences.Silences(ctx)
+		note("the silences", err)
 	}
 	if o.Ready != nil {
 		h := o.Ready(ctx)

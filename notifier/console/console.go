@@ -29,10 +29,15 @@ type Sender struct {
 	mu    sync.Mutex
 	w     io.Writer
 	color bool
+
+	external string
 }
 
-// New returns a sender that writes to w, with ANSI colours where color says so ([IsTerminal] knows).
-func New(w io.Writer, color bool) *Sender { return &Sender{w: w, color: color} }
+// New returns a sender that writes to w, with ANSI colours where color says so ([IsTerminal] knows). external is alertd's
+// own page; "" where it has none.
+func New(w io.Writer, color bool, external string) *Sender {
+	return &Sender{w: w, color: color, external: external}
+}
 
 // IsTerminal reports whether w is a terminal, where colours may be used.
 func IsTerminal(w io.Writer) bool {
@@ -73,6 +78,9 @@ func (s *Sender) render(n *alertd.Notification) string {
 	firing, resolved := notifier.Split(n)
 	p.title(n, len(firing) > 0)
 	p.body(n, firing, resolved)
+	if u := notifier.SilenceLink(n, s.external); u != "" {
+		p.field("Silence", "Silence", u)
+	}
 	p.WriteString("\n")
 	return p.String()
 }

@@ -31,7 +31,7 @@ func TestGolden(t *testing.T) {
 			}
 			t.Run(file, func(t *testing.T) {
 				var b bytes.Buffer
-				if _, err := console.New(&b, color).Send(t.Context(), n); err != nil {
+				if _, err := console.New(&b, color, "").Send(t.Context(), n); err != nil {
 					t.Fatal(err)
 				}
 				path := filepath.Join("testdata", file+".txt")
@@ -69,7 +69,7 @@ func (w brokenWriter) Write(b []byte) (int, error) {
 
 func TestWriteErrors(t *testing.T) {
 	for w, want := range map[brokenWriter]alertd.Outcome{0: alertd.Retry, 9: alertd.Unknown} {
-		_, err := console.New(w, false).Send(t.Context(), sendertest.Page())
+		_, err := console.New(w, false, "").Send(t.Context(), sendertest.Page())
 		if de, ok := err.(*alertd.DeliveryError); !ok || de.Outcome != want {
 			t.Errorf("after %d bytes: got %v, want %s", w, err, want)
 		}
@@ -78,7 +78,7 @@ func TestWriteErrors(t *testing.T) {
 
 func TestEscapesFromOutsideAreNotPrinted(t *testing.T) {
 	var b bytes.Buffer
-	if _, err := console.New(&b, false).Send(t.Context(), sendertest.Gallery()["hostile"]); err != nil {
+	if _, err := console.New(&b, false, "").Send(t.Context(), sendertest.Gallery()["hostile"]); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(b.String(), "\x1b\x07\u202e") {

@@ -365,6 +365,9 @@ func (l *layout) footer(external string, late time.Duration) slack.Block {
 	if u := link(notifier.Link(external), "Open alertd"); u != "" {
 		parts = append(parts, u)
 	}
+	if u := link(notifier.SilenceLink(l.n, external), "Silence"); u != "" {
+		parts = append(parts, u)
+	}
 	if late > lateAfter {
 		parts = append(parts, "delivered "+notifier.Span(late)+" late")
 	}
@@ -416,6 +419,9 @@ func plainText(n *alertd.Notification, title, external string) string {
 		if u != "" {
 			b.WriteString("\n" + u)
 		}
+	}
+	if u := link(notifier.SilenceLink(n, external), "Silence"); u != "" {
+		b.WriteString(" · " + u)
 	}
 	return b.String()
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // What we ourselves put between angle brackets: dates and links.
-var ours = regexp.MustCompile(`<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>|<https?://[^<>|]*\|(Runbook|Trace|Acknowledge|Open alertd)>`)
+var ours = regexp.MustCompile(`<!date\^-?\d+\^\{date_short_pretty\} \{time\}\|[-0-9: ]+UTC>|<https?://[^<>|]*\|(Runbook|Trace|Acknowledge|Silence|Open alertd)>`)
 
 // Whatever the alerts hold, Slack takes the message as it is, and nothing in it is a mention or a link but ours.
 func TestAnyAlertsMakeAGoodMessage(t *testing.T) {

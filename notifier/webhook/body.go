@@ -28,6 +28,8 @@ type extra struct {
 	Digest   bool   `json:"digest"`
 	AckURL   string `json:"ackURL,omitempty"` // where people take what fires
 
+	SilenceURL string `json:"silenceURL,omitempty"` // where they silence it: a form, filled in
+
 	Acks    map[alertd.Fingerprint]alertd.Ack `json:"acks,omitempty"`    // who has what
 	Problem string                            `json:"problem,omitempty"` // why this is not the body that the receiver asks for
 }
@@ -66,7 +68,7 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 	}
 	body := payload{
 		Data: data, Version: "4", GroupKey: string(n.Group), TruncatedAlerts: truncated,
-		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest, AckURL: notifier.AckLink(n, s.cfg.ExternalURL)},
+		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest, AckURL: notifier.AckLink(n, s.cfg.ExternalURL), SilenceURL: notifier.SilenceLink(n, s.cfg.ExternalURL)},
 	}
 	for i := range cut.Alerts {
 		if a := &cut.Alerts[i]; a.Ack != nil {

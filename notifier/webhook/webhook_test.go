@@ -128,7 +128,8 @@ func TestBodyIsAlertmanagers(t *testing.T) {
       "fingerprint": "FP2"
     }
   ],
-  "alertd": {"id": "n-1", "seq": 1, "severity": "critical", "digest": false, "ackURL": "http://alertd.example.org/ack?group=%7B%7D%3A%7Balertname%3D%22ApplicationDown%22%7D"}
+  "alertd": {"id": "n-1", "seq": 1, "severity": "critical", "digest": false, "ackURL": "http://alertd.example.org/ack?group=%7B%7D%3A%7Balertname%3D%22ApplicationDown%22%7D",
+    "silenceURL": "http://alertd.example.org/silences/new?filter=alertname%3D%22ApplicationDown%22%2C+service%3D%22checkout%22%2C+severity%3D%22critical%22"}
 }`
 	expected := strings.NewReplacer("FP1", n.Alerts[0].Fingerprint.String(), "FP2", over.Fingerprint.String()).Replace(want)
 	if diff := cmp.Diff(decode(t, []byte(expected)), decode(t, got.body)); diff != "" {
