@@ -70,10 +70,26 @@ func (v *Verdict) Presence(scope string) Presence {
 	return v.Witness.Presence(scope, v.At)
 }
 
+// Annotations are texts about a finding. What their templates make is known when somebody asks for it, and not before:
+// of the findings of a rule that is true for an hour, hardly one is ever read. Nil: there are none. Not safe for
+// concurrent use.
+type Annotations func() Labels
+
+// Labels are the texts, templates expanded.
+func (a Annotations) Labels() Labels {
+	if a == nil {
+		return Labels{}
+	}
+	return a()
+}
+
+// Texts are annotations that are known already.
+func Texts(ls Labels) Annotations { return func() Labels { return ls } }
+
 // Finding is one label set for which a rule's condition is true.
 type Finding struct {
 	Labels      Labels // final: alertname and the rule's own labels included
-	Annotations Labels // templates expanded
+	Annotations Annotations
 	Scope       string // the partition that this finding belongs to, also within a whole evaluation
 	Value       Value
 	Trace       TraceRef      // best exemplar of the offending samples

@@ -91,6 +91,10 @@ func files(url string) fstest.MapFS {
     expr: up == 0
     labels: {severity: critical}
     annotations: {summary: '{{ $labels.service }} is down', next_step: Look at it.}
+  - alert: DiskFull
+    expr: disk > 0.5
+    labels: {severity: critical}
+    annotations: {summary: '{{ $labels.host }} is {{ $value }} full', next_step: Look at it.}
   - alert: Deployed
     on: event
     type: deployment.completed
@@ -213,6 +217,46 @@ func TestPageOverARestart(t *testing.T) {
 	until(t, a, "/api/v1/history", `"to":"resolved"`)
 	s.none(t)
 	stop()
+}
+
+// While an alert fires its value moves on. The API shows it, and whatever is told next says it, annotations included;
+// the journal holds no entry for it.
+func TestPresentValue(t *testing.T) {
+	s := newSink(t)
+	a, _ := daemon(t, t.TempDir(), s)
+	say := func(host string, v float64) {
+		publish(t, a, "alertd.metrics.api", fmt.Sprintf(`{"name":"disk","labels":{"service":"api","host":%q},"value":%g}`, host, v))
+	}
+	say("a", 0.6)
+	if p := s.next(t); p.Alerts[0].Annotations["summary"] != "a is 0.6 full" {
+		t.Errorf("paged %+v", p)
+	}
+	say("a", 0.9)
+	until(t, a, "/api/v1/alerts", `a is 0.9 full`)
+	until(t, a, "/api/v1/alerts", `"value":"9e-01"`)
+	until(t, a, "/api/v2/alerts", `a is 0.9 full`)
+	say("b", 0.7)
+	p := s.next(t)
+	texts := map[string]bool{}
+	for _, al := range p.Alerts {
+		texts[al.Annotations["summary"]] = true
+	}
+	if len(texts) != 2 || !texts["a is 0.9 full"] || !texts["b is 0.7 full"] {
+		t.Errorf("paged %+v", p)
+	}
+	say("a", 0.95)
+	until(t, a, "/api/v1/alerts", `a is 0.95 full`)
+	say("a", 0.1)
+	say("b", 0.1)
+	until(t, a, "/api/v1/history", `a is 0.95 full`)
+	if _, body := get(t, a, "/api/v1/history"); strings.Count(body, `"to":"firing"`) != 2 {
+		t.Errorf("history: %s", body)
+	}
+	for {
+		if p = s.next(t); p.Status == "resolved" {
+			break
+		}
+	}
 }
 
 // A receiver that fails is tried again with the same id.

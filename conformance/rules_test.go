@@ -182,7 +182,6 @@ func TestSlots(t *testing.T) {
 		}
 		m.Step(began, engine.PolicyChanged{Policy: &policy})
 
-		last := map[string]alertd.Finding{} // what is told of an alert besides its state
 		for range rapid.IntRange(5, 60).Draw(t, "steps") {
 			b.publish()
 			verdicts := b.e.Run(b.now)
@@ -198,9 +197,6 @@ func TestSlots(t *testing.T) {
 					t.Fatalf("%s is judged at %s [%s], not at the slot %s", v.Rule.Name, v.At, v.Scope, slot)
 				}
 				errs[v.Rule.Name] = v.Err
-				for _, f := range v.True {
-					last[f.Labels.String()] = f
-				}
 				m.Step(b.now, engine.Judged{Verdict: v})
 			}
 
@@ -226,8 +222,7 @@ func TestSlots(t *testing.T) {
 				case alertd.Recovering:
 					kept++
 				}
-				f := last[a.Labels.String()]
-				got = append(got, fmt.Sprintf("%s %s since %s", finding(a.Labels, float64(f.Value), f.Annotations), state, a.ActiveAt.Sub(began)))
+				got = append(got, fmt.Sprintf("%s %s since %s", finding(a.Labels, float64(a.Value), a.Annotations), state, a.ActiveAt.Sub(began)))
 			}
 			slices.Sort(want)
 			slices.Sort(got)
@@ -274,7 +269,7 @@ func TestKeys(t *testing.T) {
 					t.Fatalf("%s\n%s has the scope %q, not %q", b.src, f.Labels, f.Scope, p.Scope(f.Labels))
 				}
 				if !later(f.Labels) {
-					lines = append(lines, finding(f.Labels, float64(f.Value), f.Annotations))
+					lines = append(lines, finding(f.Labels, float64(f.Value), f.Annotations.Labels()))
 				}
 			}
 			slices.Sort(lines)

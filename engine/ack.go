@@ -190,9 +190,9 @@ func (m *Machine) taken(fp alertd.Fingerprint) bool {
 	return is
 }
 
-// shown is a copy of an alert with what views and notifications add to it.
+// shown is a copy of an alert as views and notifications tell it: with what is known of it now, and who has taken it.
 func (m *Machine) shown(a *alertd.Alert) alertd.Alert {
-	b := *a
+	b := m.present(a)
 	if ack, is := m.acks[a.Fingerprint]; is {
 		b.Ack = &ack
 	}

@@ -22,6 +22,7 @@ type alerts struct {
 	byRule  map[string]map[alertd.Fingerprint]*alertd.Alert
 	expiry  expiryHeap
 	alive   map[alertd.Fingerprint]time.Time // posted again: until then. Not state, see posted.go
+	latest  map[alertd.Fingerprint]latest    // what was found since the last transition. Not state, see latest.go
 	over    []farewell                       // resolved, in the order in which they may be forgotten
 	bye     map[alertd.Fingerprint]time.Time // the latest farewell of each: the one that counts
 }
@@ -41,6 +42,7 @@ func newAlerts() *alerts {
 		byRule:  map[string]map[alertd.Fingerprint]*alertd.Alert{},
 		bye:     map[alertd.Fingerprint]time.Time{},
 		alive:   map[alertd.Fingerprint]time.Time{},
+		latest:  map[alertd.Fingerprint]latest{},
 	}
 }
 
@@ -85,6 +87,7 @@ func (as *alerts) put(at time.Time, a alertd.Alert) {
 }
 
 func (as *alerts) drop(fp alertd.Fingerprint) {
+	delete(as.latest, fp)
 	a := as.byPrint[fp]
 	if a == nil {
 		return

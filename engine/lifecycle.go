@@ -72,9 +72,10 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 		return // another rule owns this label set; `alertd check` reports the pair
 	}
 	a := alertd.Alert{
-		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels, Annotations: bounded(f.Annotations),
+		Fingerprint: fp, Rule: v.Rule.ID, Labels: f.Labels,
 		Value: f.Value, Scope: f.Scope, Trace: f.Trace, TraceNote: f.TraceNote, At: v.At, ActiveAt: v.At,
 	}
+	now := latest{at: v.At, value: f.Value, annotations: f.Annotations}
 	from, reason, same := alertd.Inactive, reasonFor[what], false
 	if old != nil && old.State != alertd.Resolved {
 		from, a.ActiveAt, a.FiredAt = old.State, old.ActiveAt, old.FiredAt
@@ -91,7 +92,8 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 		a.State, a.Expires = alertd.Firing, laterOf(v.At, m.now).Add(stands)
 	case from == what:
 		if same {
-			return // nothing new
+			m.alerts.note(fp, now)
+			return // no more than that
 		}
 		a.State, a.GoneAt, reason = what, old.GoneAt, alertd.ReasonRuleMoved
 	case from.Active() && what != alertd.Firing:
@@ -109,15 +111,18 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 	case from == alertd.Pending && v.At.Before(a.ActiveAt): // only late samples take it there
 		a.State, a.ActiveAt, reason = alertd.Pending, v.At, alertd.ReasonLate
 	case from == alertd.Pending && same:
+		m.alerts.note(fp, now)
 		return // still waiting
 	case from == alertd.Pending:
 		a.State, reason = alertd.Pending, alertd.ReasonRuleMoved
 	default:
 		a.State = alertd.Pending
 	}
+	a.Annotations = bounded(f.Annotations.Labels())
 	if m.policy.Enrich != nil {
 		m.policy.Enrich(&a)
 	}
+	delete(m.alerts.latest, fp)
 	m.move(alertd.Transition{From: from, Reason: reason, Alert: a}, true)
 }
 
@@ -258,6 +263,7 @@ func (m *Machine) move(t alertd.Transition, ok bool) {
 	if !ok {
 		return
 	}
+	t.Alert = m.present(&t.Alert)
 	m.emit(alertd.Entry{Transition: &t})
 	switch was, is := t.From.Active(), t.Alert.State.Active(); {
 	case is && !was:
@@ -306,11 +312,12 @@ func (m *Machine) change(p *Policy) {
 // longer belongs into the runbook.
 func bounded(annotations alertd.Labels) alertd.Labels {
 	const limit = 4 << 10
-	b := labels.NewBuilder(annotations)
+	b := labels.NewScratchBuilder(annotations.Len())
 	annotations.Range(func(l labels.Label) {
 		if len(l.Value) > limit {
-			b.Set(l.Name, strings.ToValidUTF8(l.Value[:limit], "")+"…")
+			l.Value = strings.ToValidUTF8(l.Value[:limit], "") + "…"
 		}
+		b.Add(l.Name, l.Value)
 	})
 	return b.Labels()
 }

@@ -45,6 +45,7 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	}
 	if firing {
 		m.alerts.alive[fp] = ends
+		m.alerts.note(fp, latest{at: m.now, annotations: alertd.Texts(p.Annotations), generatorURL: p.GeneratorURL})
 		return
 	}
 	since := m.now

@@ -266,6 +266,10 @@ func (w *world) verdict() {
 	if v.Err == "" && !r.Occurrence {
 		w.doubt(&v)
 	}
+	for i := range v.True { // it moves while the alert stays
+		v.True[i].Value = alertd.Value(w.rng.IntN(100))
+		v.True[i].Annotations = alertd.Texts(labels.FromStrings(alertd.AnnotationSummary, "value "+v.True[i].Value.String()))
+	}
 	w.step(engine.Judged{Verdict: v})
 }
 

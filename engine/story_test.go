@@ -94,8 +94,13 @@ func (s *story) run(d *datadriven.TestData) {
 		}
 		ls := labels.FromMap(said)
 		scope := "service=" + ls.Get("service")
-		b := labels.NewBuilder(ls).Set(alertd.LabelAlert, args[0])
-		f := alertd.Finding{Labels: b.Labels(), Scope: scope, Value: 1, Annotations: labels.FromMap(notes)}
+		b := labels.NewBuilder(ls).Set(alertd.LabelAlert, args[0]).Del("value")
+		f := alertd.Finding{Labels: b.Labels(), Scope: scope, Value: 1}
+		if v := ls.Get("value"); v != "" {
+			s.check(json.Unmarshal([]byte(v), &f.Value))
+			notes[alertd.AnnotationSummary] = "it is " + v
+		}
+		f.Annotations = alertd.Texts(labels.FromMap(notes))
 		if s.truth[args[0]] == nil {
 			s.truth[args[0]] = map[string]alertd.Finding{}
 		}
@@ -229,6 +234,14 @@ func (s *story) check(err error) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// words are an alert's value and annotations, where the story gives it any.
+func words(a *alertd.Alert) string {
+	if !strings.HasPrefix(a.Summary(), "it is ") {
+		return ""
+	}
+	return fmt.Sprintf(": value %s, %q", a.Value, a.Summary())
 }
 
 func pairs(args []string) map[string]string {
@@ -382,7 +395,7 @@ func (s *story) tell(e alertd.Entry) {
 	switch {
 	case e.Transition != nil:
 		t := e.Transition
-		say("%s → %s %s (%s)", t.From, t.Alert.State, name(t.Alert.Labels), t.Reason)
+		say("%s → %s %s (%s)%s", t.From, t.Alert.State, name(t.Alert.Labels), t.Reason, words(&t.Alert))
 	case e.Joined != nil:
 		say("  joins %s for %s, %s", e.Joined.Group, e.Joined.Receiver, e.Joined.Delivery)
 	case e.Scheduled != nil:
@@ -414,7 +427,7 @@ func (s *story) tell(e alertd.Entry) {
 			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
 				affects = " affects " + whom
 			}
-			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a))
+			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a)+words(&a.Alert))
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)

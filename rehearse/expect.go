@@ -92,7 +92,7 @@ func (r *testRun) compareAlerts(t alertTest) {
 		}
 		for _, a := range j.desk.machine.Alerts() {
 			if a.State.Active() {
-				got = append(got, alertBlock(a.Labels, j.annotations[a.Fingerprint]))
+				got = append(got, alertBlock(a.Labels, a.Annotations))
 			}
 		}
 	}

@@ -83,10 +83,9 @@ type testRun struct {
 
 // judge follows one alerting rule by itself, as promtool does: it does not matter what other rules say.
 type judge struct {
-	rule        *alertd.Rule
-	desk        *desk
-	annotations map[alertd.Fingerprint]alertd.Labels // as of the latest evaluation
-	series      map[uint64]alertd.Labels             // of ALERTS and ALERTS_FOR_STATE, as of the latest evaluation
+	rule   *alertd.Rule
+	desk   *desk
+	series map[uint64]alertd.Labels // of ALERTS and ALERTS_FOR_STATE, as of the latest evaluation
 }
 
 // nowhere is a routing that tells nobody.
@@ -109,7 +108,7 @@ func newTestRun(t *Tests, c *testCase, set *rules.Set, routing *config.Routing) 
 	}, r.start)
 	for _, rule := range set.Rules() {
 		j := &judge{
-			rule: rule, annotations: map[alertd.Fingerprint]alertd.Labels{}, series: map[uint64]alertd.Labels{},
+			rule: rule, series: map[uint64]alertd.Labels{},
 			desk: newDesk(&engine.Policy{Version: "test", Route: nowhere, Rules: map[string]bool{rule.ID: true}}, r.start),
 		}
 		r.judges[rule.ID] = j
@@ -318,9 +317,6 @@ func (r *testRun) judge(v alertd.Verdict, at time.Time) *judge {
 	j := r.judges[v.Rule.ID]
 	j.desk.until(at)
 	j.desk.turn(at, []alertd.Verdict{v})
-	for _, f := range v.True {
-		j.annotations[alertd.FingerprintOf(f.Labels)] = f.Annotations
-	}
 	return j
 }
 

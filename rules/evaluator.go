@@ -109,7 +109,9 @@ type ruleRun struct {
 	events   bool          // samples make its keys dirty
 	program  *program
 	recovery *program // of the recovery condition
-	delta    int64    // for how long the engine has to believe samples, milliseconds
+	wording  wording  // of its annotations
+	plain    alertd.Annotations
+	delta    int64 // for how long the engine has to believe samples, milliseconds
 	hadKeys  bool
 	shortest int64 // look-back of the selector that looks back least, milliseconds
 	latest   int64 // newest instant that any key was evaluated at
@@ -272,6 +274,9 @@ func (e *Evaluator) addGroup(g *group, now time.Time) {
 	for _, r := range g.rules {
 		rr := &ruleRun{rule: r, group: run, keys: make(map[string]*key), saying: make(map[*key]bool), latest: never, epoch: 1, shortest: math.MaxInt64}
 		rr.events = r.eventDriven() && !e.opts.NoEvents
+		if rr.wording = wordingOf(r.annotations); rr.wording == plain {
+			rr.plain = alertd.Texts(labelSet(describeTexts(r.annotations)))
+		}
 		if r.expr != nil {
 			if _, ok := e.parser.exprs[r.text]; !ok {
 				e.parser.exprs[r.text] = r.expr

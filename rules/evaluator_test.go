@@ -241,11 +241,11 @@ func TestTemplates(t *testing.T) {
 		"summary": "api at 1.5k http://alertd.example http://alertd.example", "other": "3", "plain": "no template $value",
 	}
 	for name, text := range want {
-		if got := f.Annotations.Get(name); got != text {
+		if got := f.Annotations.Labels().Get(name); got != text {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if got := f.Annotations.Get("broken"); !strings.HasPrefix(got, "<error expanding template:") || e.Stats().TemplateErrors != 1 {
+	if got := f.Annotations.Labels().Get("broken"); !strings.HasPrefix(got, "<error expanding template:") || e.Stats().TemplateErrors != 1 {
 		t.Error(got)
 	}
 }
@@ -276,7 +276,7 @@ func TestOccurrences(t *testing.T) {
 0s Deployed[] {kind="deployment.started", service="a", severity="info"}=1
 0s Exact[] {service="c"}=1
 0s Selected[] {service="c"}=1`)
-	if s := got[0].True[0].Annotations.Get("summary"); s != "a: v2 is live (v2 is live)" || got[0].True[0].Trace.TraceID != "t" {
+	if s := got[0].True[0].Annotations.Labels().Get("summary"); s != "a: v2 is live (v2 is live)" || got[0].True[0].Trace.TraceID != "t" {
 		t.Error(s)
 	}
 	if e.Evaluated() != 9 {

@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,11 +29,12 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 	for i, sample := range vector {
 		x := e.expander(r, sample, time.UnixMilli(told).UTC())
 		f := &out[i]
-		f.Labels, f.Annotations, f.Value = x.labels(sample.Metric), x.annotations(), alertd.Value(sample.F)
+		f.Labels, f.Value = x.labels(sample.Metric), alertd.Value(sample.F)
 		of := k
 		if of == nil {
 			of = r.keys[r.partition.Scope(sample.Metric)]
 		}
+		f.Annotations = x.annotations(of, f.Labels)
 		if of != nil {
 			f.Scope = of.scope
 			f.Trace, f.TraceNote = of.exemplar(at, e.opts.LookbackDelta)
@@ -67,13 +69,71 @@ func (x *expander) labels(base labels.Labels) labels.Labels {
 	b := labels.NewBuilder(base)
 	b.Del(alertd.LabelMetric)
 	for _, l := range x.r.labels {
-		b.Set(l.name, x.expand(l.value))
+		if l.copies != "" {
+			b.Set(l.name, x.sample.Metric.Get(l.copies))
+		} else {
+			b.Set(l.name, x.expand(l.value))
+		}
 	}
 	b.Set(alertd.LabelAlert, x.r.meta.Name)
 	return b.Labels()
 }
 
-func (x *expander) annotations() labels.Labels {
+// wording is what a rule's annotations depend on besides the labels and the value.
+type wording uint8
+
+const (
+	plain  wording = iota // nothing, not even those
+	pure                  // nothing else
+	dated                 // the instant of the evaluation
+	asking                // the window at that instant
+)
+
+// wordingOf is that of a list of templates. It looks for words, so a text may seem to depend on more than it does.
+func wordingOf(list []pair) (w wording) {
+	for _, t := range list {
+		switch {
+		case !strings.Contains(t.value, "{{"):
+		case strings.Contains(t.value, "query"):
+			w = max(w, asking)
+		case strings.Contains(t.value, "now"):
+			w = max(w, dated)
+		default:
+			w = max(w, pure)
+		}
+	}
+	return w
+}
+
+// annotations are those of a finding with these labels, which may belong to a key. They are expanded when somebody reads
+// them. Only what asks the window is expanded at once, since the window goes on; and what depends on labels and value
+// alone stays as it was found the last time if these have not changed.
+func (x *expander) annotations(k *key, ls labels.Labels) alertd.Annotations {
+	switch r := x.r; {
+	case len(r.rule.annotations) == 0:
+		return nil
+	case r.wording == plain:
+		return r.plain
+	case r.wording == asking || x.sample.H != nil:
+		return alertd.Texts(x.expanded())
+	case r.wording == pure && k != nil:
+		for i := range k.found {
+			if f := &k.found[i]; math.Float64bits(float64(f.Value)) == math.Float64bits(x.sample.F) && labels.Equal(f.Labels, ls) {
+				return f.Annotations
+			}
+		}
+	}
+	var known *labels.Labels
+	return func() labels.Labels {
+		if known == nil {
+			known = new(x.expanded())
+		}
+		return *known
+	}
+}
+
+// expanded are the annotations as they read.
+func (x *expander) expanded() labels.Labels {
 	b := labels.NewScratchBuilder(len(x.r.rule.annotations))
 	for _, a := range x.r.rule.annotations {
 		b.Add(a.name, x.expand(a.value))

@@ -211,6 +211,11 @@ func (p *fileParser) ruleLabels(f field) []pair {
 			p.fail(l.node, "label __name__ cannot be set", "remove it; an alert's name is `alert`, a recorded metric's is `record`")
 		}
 	}
+	for i := range out {
+		if m := oneLabel.FindStringSubmatch(out[i].value); m != nil {
+			out[i].copies = m[1]
+		}
+	}
 	return out
 }
 
@@ -364,19 +369,19 @@ func matchersKey(ms []*labels.Matcher) string {
 	return strings.Join(slices.Compact(texts), ",")
 }
 
-// sameLabel is a template that copies the label that it is for, which changes nothing.
-var sameLabel = regexp.MustCompile(`^\{\{-?\s*\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)\s*-?\}\}$`)
+// oneLabel is a template that copies a label.
+var oneLabel = regexp.MustCompile(`^\{\{-?\s*\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)\s*-?\}\}$`)
 
 // keyLabels takes from the partition what the rule's own labels overwrite. Two series that differ only there would
 // give one alert twice, which only an evaluation that sees both can tell. It also makes the scope of a finding a
-// function of the finding's own labels.
+// function of the finding's own labels. A template that copies the label that it is for changes nothing.
 func keyLabels(p Partition, r *rule) Partition {
 	if len(r.selectors) == 0 {
 		return whole("it reads no series")
 	}
 	drop := []string{alertd.LabelAlert}
 	for _, l := range r.labels {
-		if m := sameLabel.FindStringSubmatch(l.value); m == nil || m[1] != l.name {
+		if l.copies != l.name {
 			drop = append(drop, l.name)
 		}
 	}

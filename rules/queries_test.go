@@ -27,7 +27,7 @@ func TestTemplatesSeeWhatTheyAsk(t *testing.T) {
 		if len(verdicts) != 1 || len(verdicts[0].True) != 1 {
 			t.Fatalf("%s: %v", c.template, verdicts)
 		}
-		if got := verdicts[0].True[0].Annotations.Get("summary"); got != c.want {
+		if got := verdicts[0].True[0].Annotations.Labels().Get("summary"); got != c.want {
 			t.Errorf("%s: %q, want %q", c.template, got, c.want)
 		}
 	}

@@ -211,8 +211,8 @@ func TestShippedRules(t *testing.T) {
 			case c.want == "":
 			case len(firing) != 1:
 				t.Errorf("%d alerts fire, want one", len(firing))
-			case !strings.HasPrefix(firing[0].Annotations.Get(alertd.AnnotationSummary), c.want):
-				t.Errorf("summary %q, want %q", firing[0].Annotations.Get(alertd.AnnotationSummary), c.want)
+			case !strings.HasPrefix(firing[0].Annotations.Labels().Get(alertd.AnnotationSummary), c.want):
+				t.Errorf("summary %q, want %q", firing[0].Annotations.Labels().Get(alertd.AnnotationSummary), c.want)
 			case held != c.after:
 				t.Errorf("`for` is %s, want %s", held, c.after)
 			}
@@ -233,7 +233,7 @@ func complete(t *testing.T, f alertd.Finding) {
 		t.Errorf("severity %q", s)
 	}
 	for _, name := range []string{alertd.AnnotationSummary, alertd.AnnotationDescription, alertd.AnnotationNextStep} {
-		switch text := f.Annotations.Get(name); {
+		switch text := f.Annotations.Labels().Get(name); {
 		case text == "":
 			t.Errorf("no %s", name)
 		case strings.Contains(text, "{{"), strings.Contains(text, "<no value>"), strings.Contains(text, "<error"), strings.Contains(text, "  "):
@@ -337,13 +337,13 @@ func TestShippedOccurrenceRules(t *testing.T) {
 				t.Fatalf("%+v", verdicts)
 			}
 			f := verdicts[0].True[0]
-			if got := f.Annotations.Get(alertd.AnnotationSummary); got != c.summary {
+			if got := f.Annotations.Labels().Get(alertd.AnnotationSummary); got != c.summary {
 				t.Errorf("summary %q, want %q", got, c.summary)
 			}
 			if got := alertd.SeverityOf(f.Labels); got != c.severity {
 				t.Errorf("severity %q, want %q", got, c.severity)
 			}
-			if got := f.Annotations.Get(alertd.AnnotationDescription); got == "" || !strings.Contains(got, c.message) {
+			if got := f.Annotations.Labels().Get(alertd.AnnotationDescription); got == "" || !strings.Contains(got, c.message) {
 				t.Errorf("description %q lacks the message %q", got, c.message)
 			}
 			if r := verdicts[0].Rule; !r.Occurrence || r.KeepFiringFor != day {

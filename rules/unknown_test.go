@@ -120,7 +120,7 @@ func TestNoDataAndErrorsAsAlerts(t *testing.T) {
 		var b strings.Builder
 		for _, v := range vs {
 			for _, f := range v.Unknown {
-				fmt.Fprintf(&b, "%s %s [%s] %s %v\n", v.Rule.Name, f.Labels, f.Scope, f.Annotations.Get("summary"), v.Err != "")
+				fmt.Fprintf(&b, "%s %s [%s] %s %v\n", v.Rule.Name, f.Labels, f.Scope, f.Annotations.Labels().Get("summary"), v.Err != "")
 			}
 		}
 		return b.String()

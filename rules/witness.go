@@ -134,7 +134,8 @@ func (e *Evaluator) unknown(r *ruleRun, k *key, at int64) alertd.Finding {
 		base = k.labels()
 	}
 	x := e.expander(r, promql.Sample{Metric: base, F: math.NaN()}, time.UnixMilli(at).UTC())
-	return alertd.Finding{Labels: x.labels(base), Annotations: x.annotations(), Scope: scope, Value: alertd.Value(math.NaN())}
+	ls := x.labels(base)
+	return alertd.Finding{Labels: ls, Annotations: x.annotations(nil, ls), Scope: scope, Value: alertd.Value(math.NaN())}
 }
 
 // labels are those that all series of the key have in common by the rule's partition.

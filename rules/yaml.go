@@ -223,13 +223,14 @@ func (r *reader) count(f field) int {
 type pair struct {
 	name, value string
 	node        *yaml.Node
+	copies      string // of a rule's label: the label that its template copies and nothing else; else empty
 }
 
 // texts reads a mapping of texts, sorted by name.
 func (r *reader) texts(f field, what string) []pair {
 	var out []pair
 	for _, kv := range r.pairs(f.value, what, 0) {
-		out = append(out, pair{kv.key.Value, r.text(kv), kv.value})
+		out = append(out, pair{name: kv.key.Value, value: r.text(kv), node: kv.value})
 		if !model.UTF8Validation.IsValidLabelName(kv.key.Value) {
 			r.fail(kv.key, fmt.Sprintf("%q is no name for one of %s", kv.key.Value, what), "use letters, digits and underscores")
 		}
