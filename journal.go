@@ -64,6 +64,8 @@ type Joined struct {
 	RepeatInterval time.Duration `json:"repeat_interval"`
 
 	RepageInterval time.Duration `json:"repage_interval,omitempty"` // of a critical alert that nobody took; 0: never
+	Escalation     string        `json:"escalation,omitempty"`      // along which such an alert goes, by name
+	Step           int           `json:"step,omitempty"`            // the group is that step of Escalation, from 1; 0: it is a route's
 }
 
 // Scheduled sets the instant at which a group is looked at next, and why not before.

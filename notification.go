@@ -19,7 +19,8 @@ const (
 	ReasonRepeat       Reason = "repeat interval elapsed"
 	ReasonDigest       Reason = "business hours opened" // held until now
 	ReasonRepage       Reason = "not acknowledged"      // repage_interval elapsed, and it is critical
-	ReasonAcked        Reason = "acknowledged"          // told only where an earlier message is brought up to date
+	ReasonEscalated    Reason = "not acknowledged, escalated"
+	ReasonAcked        Reason = "acknowledged" // told only where an earlier message is brought up to date
 	ReasonUnacked      Reason = "acknowledgement taken back"
 	ReasonAckTimeout   Reason = "acknowledgement ran out"
 )

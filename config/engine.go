@@ -12,6 +12,7 @@ func (p *Policy) Engine() *engine.Policy {
 		Version: p.Version, Route: p.Routing.Root, Inhibitions: p.Routing.Inhibitions,
 		Intervals: p.Routing.Intervals, Calendars: p.Routing.Calendars, Rules: map[string]bool{},
 	}
+	out.Escalations = p.Routing.EscalationsByName()
 	for _, r := range p.Rules.Rules() {
 		out.Rules[r.ID] = true
 	}

@@ -29,7 +29,8 @@ type Routing struct {
 	Inhibitions router.Inhibitions
 	Intervals   router.Intervals
 	Calendars   map[string]*calendar.Calendar
-	Receivers   []Receiver // in the order of the file; names are unique
+	Escalations []*router.Escalation // in the order of the file; names are unique
+	Receivers   []Receiver           // in the order of the file; names are unique
 	Templates   *templates.Set
 
 	// ResolveTimeout is how long an alert that is posted without an end counts as firing. Default 5 minutes.
@@ -54,7 +55,8 @@ const (
 
 // ParseRouting reads a routing file: Alertmanager's schema, and on top of it
 //
-//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME, repage_interval, ack_timeout (all inherited)
+//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME, repage_interval, ack_timeout, escalation: NAME (all inherited)
+//	escalations: NAME: [{after: 5m, receiver: NAME}]
 //	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25'],
 //	                  country: de-by, ics: closed.ics, special: {'2026-12-24': ['09:00-12:00']}}
 //	receivers: console_configs: [{}]
@@ -69,7 +71,7 @@ func ParseRouting(name string, data []byte, env func(string) (string, bool), rea
 func parseRouting(files []rules.File, env func(string) (string, bool), readFile func(string) ([]byte, error), beside siblings) (*Routing, []Warning, error) {
 	p := &routingParser{
 		reader: reader{env: env, readFile: readFile}, beside: beside,
-		calendars: map[string]Pos{}, intervals: map[string]Pos{}, receivers: map[string]Pos{},
+		calendars: map[string]Pos{}, intervals: map[string]Pos{}, receivers: map[string]Pos{}, escalated: map[string]Pos{},
 		routes: map[*router.Route]Pos{},
 	}
 	p.out.Calendars = make(map[string]*calendar.Calendar)
@@ -102,6 +104,7 @@ type routingParser struct {
 	calendars map[string]Pos // where names are defined; also those with mistakes, so that using them is not a second one
 	intervals map[string]Pos
 	receivers map[string]Pos
+	escalated map[string]Pos // escalations
 	routes    map[*router.Route]Pos
 	tried     map[string]tried // texts that were tried, by what they say
 	depth     int
@@ -115,8 +118,8 @@ type part struct {
 
 // What the routing file knows, and what a team's file may add to it.
 var (
-	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "templates", "receivers", "route", "inhibit_rules"}
-	teamSections    = []string{"calendars", "time_intervals", "receivers", "routes", "inhibit_rules"}
+	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "templates", "receivers", "escalations", "route", "inhibit_rules"}
+	teamSections    = []string{"calendars", "time_intervals", "receivers", "escalations", "routes", "inhibit_rules"}
 )
 
 // sections finds them in a file.
@@ -151,6 +154,7 @@ func (p *routingParser) all() {
 	p.each("mute_time_intervals", func(n *yaml.Node) { p.readIntervals(n, "mute_time_intervals") })
 	p.readTemplates(p.parts[0].section("templates"))
 	p.each("receivers", p.readReceivers)
+	p.each("escalations", p.readEscalations)
 	p.name = p.parts[0].name
 	p.readRoot(p.parts[0].section("route"))
 	p.each("routes", func(n *yaml.Node) {
@@ -215,7 +219,7 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 		*r = router.Route{
 			Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
 			GroupWait: parent.GroupWait, GroupInterval: parent.GroupInterval, RepeatInterval: parent.RepeatInterval,
-			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout,
+			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout, Escalation: parent.Escalation,
 		}
 	}
 	var children *yaml.Node
@@ -226,7 +230,8 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 		"group_wait":            p.durationTo(&r.GroupWait, "group_wait", 0),
 		"group_interval":        p.durationTo(&r.GroupInterval, "group_interval", 1),
 		"repeat_interval":       p.durationTo(&r.RepeatInterval, "repeat_interval", 1),
-		"repage_interval":       p.durationTo(&r.RepageInterval, "repage_interval", 0),
+		"repage_interval":       p.repageTo(&r.RepageInterval),
+		"escalation":            p.escalationTo(&r.Escalation),
 		"ack_timeout":           p.durationTo(&r.AckTimeout, "ack_timeout", 0),
 		"match":                 p.matchTo(&r.Matchers, amlabels.MatchEqual),
 		"match_re":              p.matchTo(&r.Matchers, amlabels.MatchRegexp),

@@ -202,6 +202,9 @@ func (m *Machine) shown(a *alertd.Alert) alertd.Alert {
 // untaken are the critical alerts of a group that were told and that nobody has taken. They are chased: told again, and
 // told to others.
 func (m *Machine) untaken(g *grouping.Group) (out []alertd.Fingerprint) {
+	if g.RepageInterval <= 0 && g.Escalation == "" || g.Step > 0 {
+		return nil
+	}
 	for _, fp := range g.Diff().Told {
 		if a := m.alerts.get(fp); a != nil && a.Severity() == alertd.Critical && !m.taken(fp) {
 			out = append(out, fp)
@@ -229,6 +232,11 @@ func (m *Machine) chase(g *grouping.Group) (due time.Time, why alertd.Reason) {
 	}
 	if next, ok := repageDue(g, m.untaken(g)); ok {
 		earliest(next, alertd.ReasonRepage)
+	}
+	for _, fp := range m.untaken(g) {
+		if _, next, ok := m.nextStep(g, fp); ok {
+			earliest(next, alertd.ReasonEscalated)
+		}
 	}
 	return due, why
 }

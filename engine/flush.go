@@ -105,6 +105,9 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 			reason, speaks = alertd.ReasonRepage, true
 		}
 	}
+	if g.Step > 0 && len(fresh) > 0 {
+		reason = alertd.ReasonEscalated
+	}
 	if len(d.Closed) > 0 && len(fresh) == 0 {
 		reason = alertd.ReasonSomeResolved
 		if len(d.Told) == 0 && len(d.Fresh) == 0 {
@@ -129,6 +132,9 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		}})
 	}
 	if m.groups.Get(g.Group) == g {
+		if !closed {
+			m.escalate(g)
+		}
 		m.again(g, gt, closed)
 	}
 	return s, speaks

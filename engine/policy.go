@@ -15,6 +15,7 @@ type Policy struct {
 	Intervals   router.Intervals
 	Calendars   map[string]*calendar.Calendar
 	Receivers   []Receiver
+	Escalations map[string]*router.Escalation
 	Rules       map[string]bool // IDs of the rules that exist
 
 	// Enrich sets an alert's RunbookURL and TraceURL. It is a function of the alert alone. Nil adds nothing.

@@ -13,15 +13,18 @@ import (
 
 // begin routes an alert that has just begun to fire.
 func (m *Machine) begin(a *alertd.Alert) {
-	told := m.groups.Of(a.Fingerprint)
-	for _, g := range told {
-		m.rejoin(g, a)
+	decisions := m.policy.Route.Decide(a.Labels)
+	old := map[string]bool{} // receivers that have it in a group of a routing that is gone
+	for _, g := range m.groups.Of(a.Fingerprint) {
+		m.rejoin(g, a) // it came back before the group had told that it was over
+		if g.Step == 0 && !slices.ContainsFunc(decisions, func(d router.Decision) bool { return d.GroupKey == g.Group }) {
+			old[g.Receiver] = true
+		}
 	}
-	if len(told) > 0 {
-		return // it came back before its groups had told that it was over
-	}
-	for _, d := range m.policy.Route.Decide(a.Labels) {
-		m.join(a, d)
+	for _, d := range decisions {
+		if g := m.groups.Get(d.GroupKey); !old[d.Receiver] && (g == nil || g.Members[a.Fingerprint] == nil) {
+			m.join(a, d)
+		}
 	}
 }
 
@@ -46,7 +49,7 @@ func (m *Machine) join(a *alertd.Alert, d router.Decision) {
 		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, Route: d.Path, Receiver: d.Receiver,
 		Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
 		GroupWait: d.GroupWait, GroupInterval: d.GroupInterval, RepeatInterval: d.RepeatInterval,
-		RepageInterval: d.RepageInterval,
+		RepageInterval: d.RepageInterval, Escalation: escalationOf(&d),
 	}})
 	m.wait(m.groups.Get(d.GroupKey), a)
 }
@@ -138,6 +141,9 @@ func (m *Machine) reroute(a *alertd.Alert) {
 	told := false
 	stays := map[alertd.GroupKey]bool{}
 	for _, g := range m.groups.Of(a.Fingerprint) {
+		if g.Step > 0 {
+			continue // who was called in stays so
+		}
 		d := at(g.Group)
 		switch member := g.Members[a.Fingerprint]; {
 		case member.Told:
@@ -167,6 +173,7 @@ func (m *Machine) reroute(a *alertd.Alert) {
 func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) {
 	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
 		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval && g.RepageInterval == d.RepageInterval &&
+		g.Escalation == escalationOf(d) &&
 		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active)
 	if same {
 		return
@@ -175,11 +182,15 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 	j.Fingerprint, j.Route = a.Fingerprint, d.Path
 	j.Delivery, j.Calendar, j.Mute, j.Active = d.Deliver, d.Calendar, d.Mute, d.Active
 	j.GroupWait, j.GroupInterval, j.RepeatInterval, j.RepageInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval, d.RepageInterval
+	j.Escalation = escalationOf(d)
 	m.emit(alertd.Entry{Joined: &j})
 }
 
 // reschedule asks for a group that waits how long it would wait under the policy of now.
 func (m *Machine) reschedule(g *grouping.Group) {
+	if due, why := m.chase(g); why == alertd.ReasonRepage || why == alertd.ReasonEscalated {
+		m.hasten(g, laterOf(due, m.now), why)
+	}
 	d := g.Diff()
 	first, ok := m.firstOf(g, d.Fresh) // one is enough: they wait together
 	if !ok {

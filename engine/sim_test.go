@@ -98,6 +98,10 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 	critical := child(`severity="critical"`, "ops", alertd.Immediate, 0)
 	critical.GroupBy = []string{"alertname", "service"}
 	critical.Continue = variant%2 == 1
+	oncall := &router.Escalation{Name: "oncall", Steps: []router.EscalationStep{{After: 5 * time.Minute, Receiver: "second"}, {After: 15 * time.Minute, Receiver: "chief"}}}
+	if variant != 2 {
+		critical.Escalation = oncall
+	}
 	root.Routes = []*router.Route{
 		critical,
 		child(`severity="critical"`, "boss", alertd.Immediate, time.Minute),
@@ -107,12 +111,15 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 	root.Identify()
 	return &engine.Policy{
 		Version: "v" + strconv.Itoa(variant), Route: &root, Calendars: map[string]*calendar.Calendar{"office": cal}, Rules: known,
+		Escalations: map[string]*router.Escalation{"oncall": oncall},
 		Inhibitions: router.Inhibitions{{
 			Source: []*amlabels.Matcher{matcher(t, `alertname="Down"`)}, Target: []*amlabels.Matcher{matcher(t, `severity="warning"`)},
 			Equal: []string{"service"},
 		}},
 		Receivers: []engine.Receiver{
 			{Name: "ops", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true}, {Name: "webhook/0", SendResolved: true}}},
+			{Name: "second", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true}}},
+			{Name: "chief", Integrations: []engine.Integration{{Name: "webhook/0", SendResolved: true}}},
 			{Name: "boss", Integrations: []engine.Integration{{Name: "webhook/0", SendResolved: true}}},
 			{Name: "team", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true}}},
 		},

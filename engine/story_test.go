@@ -286,7 +286,7 @@ func (s *story) setPolicy(yaml string) {
 	s.check(err)
 	p := &engine.Policy{
 		Version: fmt.Sprintf("%d bytes", len(yaml)), Route: r.Root, Inhibitions: r.Inhibitions, Intervals: r.Intervals,
-		Calendars: r.Calendars, Rules: map[string]bool{},
+		Calendars: r.Calendars, Escalations: r.EscalationsByName(), Rules: map[string]bool{},
 	}
 	for _, rc := range r.Receivers {
 		er := engine.Receiver{Name: rc.Name}

@@ -70,6 +70,11 @@ func unusedReceiver(r *run) {
 	}
 	used := make(map[string]bool)
 	r.Routing.Root.Walk(func(route *router.Route) { used[route.Receiver] = true })
+	for _, e := range r.Routing.Escalations {
+		for _, step := range e.Steps {
+			used[step.Receiver] = true
+		}
+	}
 	for _, receiver := range r.Routing.Receivers {
 		if !used[receiver.Name] {
 			at := r.Routing.ReceiverAt(receiver.Name)

@@ -99,8 +99,11 @@ func Title(n *alertd.Notification) string {
 		return Line("Business hours: "+digestCounts(firing, resolved, n.Truncated), 140)
 	}
 	parts := []string{Word(n.Severity(), len(firing) > 0)}
-	if AllTaken(n) {
+	switch {
+	case AllTaken(n):
 		parts[0] += ", acknowledged"
+	case n.Reason == alertd.ReasonEscalated, n.Reason == alertd.ReasonRepage:
+		parts[0] += ", not acknowledged"
 	}
 	name := shared(n.Alerts, (*alertd.Alert).Name)
 	if name == "" && len(n.Alerts) == 1 {

@@ -34,6 +34,7 @@ type Route struct {
 	GroupInterval,
 	RepeatInterval time.Duration
 	RepageInterval time.Duration // a critical alert that nobody took is told again so often; 0: it is not
+	Escalation     *Escalation   // where it goes besides; nil: nowhere
 	AckTimeout     time.Duration // how long an ack holds that names no end; 0: as long as the alert
 	MuteTimeIntervals,
 	ActiveTimeIntervals []string // names; not inherited, as in Alertmanager
@@ -52,6 +53,7 @@ type Decision struct {
 	RepeatInterval time.Duration
 	RepageInterval time.Duration
 	AckTimeout     time.Duration
+	Escalation     *Escalation // shared with the tree, not to be changed
 	Deliver        alertd.Delivery
 	Calendar       string
 	Mute, Active   []string // names of time intervals; shared with the tree, not to be changed
@@ -100,6 +102,7 @@ func (r *Route) decision(ls alertd.Labels, path string) Decision {
 		RepeatInterval: r.RepeatInterval,
 		RepageInterval: r.RepageInterval,
 		AckTimeout:     r.AckTimeout,
+		Escalation:     r.Escalation,
 		Deliver:        r.Deliver,
 		Calendar:       r.Calendar,
 		Mute:           r.MuteTimeIntervals,

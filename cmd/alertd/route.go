@@ -125,11 +125,22 @@ type routeDelivery struct {
 	GroupWait      model.Duration  `json:"group_wait"`
 	GroupInterval  model.Duration  `json:"group_interval"`
 	RepeatInterval model.Duration  `json:"repeat_interval"`
+	RepageInterval model.Duration  `json:"repage_interval,omitempty"`
+	AckTimeout     model.Duration  `json:"ack_timeout,omitempty"`
+	Escalation     []routeCall     `json:"escalation,omitempty"`
 	At             *time.Time      `json:"at"` // null: never
 	Why            []string        `json:"why"`
 
 	zone  *time.Location // that the reader is shown
 	began time.Time
+}
+
+// routeCall is a step of an escalation: who is called in, unless somebody has taken the alert by then.
+type routeCall struct {
+	Receiver string         `json:"receiver"`
+	Sends    []string       `json:"sends"`
+	After    model.Duration `json:"after"` // it was told
+	At       time.Time      `json:"at"`
 }
 
 func newRouteReport(r *config.Routing, ls alertd.Labels, at time.Time) routeReport {
@@ -171,6 +182,7 @@ func newDelivery(r *config.Routing, d router.Decision, at time.Time) routeDelive
 		Receiver: d.Receiver, Sends: sends(r, d.Receiver), Route: d.Path, GroupKey: d.GroupKey, GroupLabels: d.GroupLabels,
 		Deliver: d.Deliver, Calendar: d.Calendar, GroupWait: model.Duration(d.GroupWait),
 		GroupInterval: model.Duration(d.GroupInterval), RepeatInterval: model.Duration(d.RepeatInterval),
+		RepageInterval: model.Duration(d.RepageInterval), AckTimeout: model.Duration(d.AckTimeout),
 		zone: time.UTC, began: at.UTC(),
 	}
 	if d.Deliver == alertd.Dashboard {
@@ -195,6 +207,11 @@ func newDelivery(r *config.Routing, d router.Decision, at time.Time) routeDelive
 	}
 	if out.At == nil {
 		out.Why = append(out.Why, "calendar and time intervals never let it through together")
+	}
+	if d.Escalation != nil && out.At != nil {
+		for _, s := range d.Escalation.Steps {
+			out.Escalation = append(out.Escalation, routeCall{Receiver: s.Receiver, Sends: sends(r, s.Receiver), At: out.At.Add(s.After), After: model.Duration(s.After)})
+		}
 	}
 	if c := r.Calendars[d.Calendar]; d.Deliver == alertd.BusinessHours && c != nil {
 		out.zone = c.Location()
@@ -304,6 +321,20 @@ func (d routeDelivery) write(w io.Writer) error {
 	} else {
 		line("told", showDay(*d.At, d.zone)+", if the alert begins to fire at "+d.began.In(d.zone).Format("15:04:05")+" and stays")
 		line("then", fmt.Sprintf("changes of the group every %s, repeated every %s", d.GroupInterval, d.RepeatInterval))
+	}
+	if d.At != nil && d.RepageInterval > 0 {
+		line("critical", fmt.Sprintf("told again every %s until somebody acknowledges it", d.RepageInterval))
+	}
+	for i, s := range d.Escalation {
+		key := ""
+		if i == 0 {
+			key = "escalation"
+		}
+		to := s.Receiver
+		if len(s.Sends) == 0 {
+			to += " (it has no destination: nobody is told)"
+		}
+		line(key, fmt.Sprintf("%s: %s, if it is critical and nobody has acknowledged it for %s", showDay(s.At, d.zone), to, s.After))
 	}
 	for i, why := range d.Why {
 		key := ""
