@@ -57,6 +57,7 @@ type reader struct {
 	n          *NATS
 	ch         *chain
 	from, last uint64
+	missed     uint64 // what the leader had and we did not, when we last looked
 	msgs       chan jetstream.Msg
 	fatal      chan error
 }
@@ -158,7 +159,7 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 	}
 }
 
-// compare asks the leader whether there is something that was not delivered.
+// compare asks the leader whether there is something that was not delivered, the second time that it is asked for.
 func (r *reader) compare(ctx context.Context) error {
 	info, err := r.n.stream.Info(ctx)
 	switch {
@@ -171,6 +172,10 @@ func (r *reader) compare(ctx context.Context) error {
 		return pastTheEnd(r.ch.next, end)
 	} else if end < r.ch.next {
 		return nil // nothing was written
+	}
+	if r.missed != r.ch.next { // perhaps it was written just now, and is on its way
+		r.missed = r.ch.next
+		return nil
 	}
 	if _, err := getMsg(ctx, r.n.stream, r.ch.next); errors.Is(err, jetstream.ErrMsgNotFound) {
 		return &CorruptError{Seq: r.ch.next, Reason: "it is missing"}
