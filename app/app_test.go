@@ -65,7 +65,7 @@ func (s *sink) next(t *testing.T) page {
 	select {
 	case p := <-s.pages:
 		return p
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no page came")
 		return page{}
 	}
@@ -180,7 +180,7 @@ func get(t *testing.T, a *app.App, path string) (int, string) {
 func until(t *testing.T, a *app.App, path, word string) {
 	t.Helper()
 	var body string
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
 		if _, body = get(t, a, path); strings.Contains(body, word) {
 			return
 		}
