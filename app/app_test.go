@@ -95,6 +95,9 @@ func files(url string) fstest.MapFS {
     expr: disk > 0.5
     labels: {severity: critical}
     annotations: {summary: '{{ $labels.host }} is {{ $value }} full', next_step: Look at it.}
+  - alert: ManyFull
+    expr: count(ALERTS{alertname="DiskFull", alertstate="firing"}) > 1
+    labels: {severity: info}
   - alert: Deployed
     on: event
     type: deployment.completed
@@ -220,7 +223,7 @@ func TestPageOverARestart(t *testing.T) {
 }
 
 // While an alert fires its value moves on. The API shows it, and whatever is told next says it, annotations included;
-// the journal holds no entry for it.
+// the journal holds no entry for it. Rules and queries read of it in ALERTS.
 func TestPresentValue(t *testing.T) {
 	s := newSink(t)
 	a, _ := daemon(t, t.TempDir(), s)
@@ -244,12 +247,15 @@ func TestPresentValue(t *testing.T) {
 	if len(texts) != 2 || !texts["a is 0.9 full"] || !texts["b is 0.7 full"] {
 		t.Errorf("paged %+v", p)
 	}
+	until(t, a, "/api/v1/query?query=count(ALERTS{alertstate=%22firing%22,alertname=%22DiskFull%22})", `"2"`)
+	until(t, a, "/api/v1/query?query=ALERTS_FOR_STATE", `"host":"b"`)
+	until(t, a, "/api/v1/alerts", `ManyFull`)
 	say("a", 0.95)
 	until(t, a, "/api/v1/alerts", `a is 0.95 full`)
 	say("a", 0.1)
 	say("b", 0.1)
 	until(t, a, "/api/v1/history", `a is 0.95 full`)
-	if _, body := get(t, a, "/api/v1/history"); strings.Count(body, `"to":"firing"`) != 2 {
+	if _, body := get(t, a, "/api/v1/history"); strings.Count(body, `"to":"firing"`) != 3 {
 		t.Errorf("history: %s", body)
 	}
 	for {

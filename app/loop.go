@@ -53,6 +53,7 @@ type leader struct {
 	arrivedAt   time.Time
 	checkpoint  uint64 // as the journal knows it
 	entries     []alertd.Entry
+	decided     int     // entries, ever
 	unsaved     float64 // commits since the last snapshot, see snapshotEvery
 	committedAt time.Time
 	selfDue     time.Time
@@ -60,6 +61,7 @@ type leader struct {
 	lastEvent   time.Time // when the newest event arrived, or when we began to listen
 	seq         uint64    // of the newest commit
 	services    services
+	series      engine.Series // of alerts, for whoever reads them
 	traces      *turnTrace
 }
 
@@ -245,18 +247,24 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
 		l.selfDue = now.Add(rules.SelfEvery)
 		l.evaluator.Append(now, 0, rules.Self(now, l.lastEvent))
 	}
-	verdicts := l.evaluate(now)
+	verdicts := l.evaluator.CatchUp(now)
 	l.traces.judged(len(verdicts))
-	for _, v := range verdicts {
-		if v.Err != "" {
-			l.evaluationFailed(v)
-		}
-		inputs = append(inputs, engine.Judged{Verdict: v})
-	}
 	for _, in := range inputs {
 		if err := l.step(ctx, now, in); err != nil {
 			return err
 		}
+	}
+	for _, v := range verdicts {
+		decided, err := l.follow(ctx, now, v)
+		if err != nil {
+			return err
+		}
+		if decided {
+			l.evaluator.Append(now, 0, l.series.Of(l.machine, v.Rule.ID, v.At))
+		}
+	}
+	if err := l.tick(ctx, now, len(verdicts)); err != nil {
+		return err
 	}
 	for {
 		due, ok := l.machine.Next()
@@ -274,12 +282,34 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
 	return nil
 }
 
-// evaluate asks the rules what is due. Ticks wait until everything that was in the stream at the start is read.
-func (l *leader) evaluate(now time.Time) []alertd.Verdict {
+// tick evaluates the groups whose slot has come, once everything that was in the stream at the start is read. One rule is
+// followed before the next one is evaluated, which may ask what fires.
+func (l *leader) tick(ctx context.Context, now time.Time, verdicts int) (err error) {
 	if l.behind(now) {
-		return l.evaluator.CatchUp(now)
+		return nil
 	}
-	return l.evaluator.Run(now)
+	l.evaluator.Tick(now, func(v alertd.Verdict) []alertd.Sample {
+		verdicts++
+		l.traces.judged(verdicts) // which counts until something is decided
+		if err == nil {
+			_, err = l.follow(ctx, now, v)
+		}
+		if err != nil || v.Err != "" {
+			return nil
+		}
+		return l.series.Of(l.machine, v.Rule.ID, v.At)
+	})
+	return err
+}
+
+// follow decides what a verdict means, and says whether that was anything.
+func (l *leader) follow(ctx context.Context, now time.Time, v alertd.Verdict) (decided bool, err error) {
+	if v.Err != "" {
+		l.evaluationFailed(v)
+	}
+	before := l.decided
+	err = l.step(ctx, now, engine.Judged{Verdict: v})
+	return l.decided != before, err
 }
 
 // behind reports whether the stream's backlog is not read yet. Should its end be gone, by a purge, silence ends it.
@@ -294,6 +324,7 @@ func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error
 	decided := l.machine.Step(now, in)
 	l.traces.decided(in, began, decided)
 	l.entries = append(l.entries, decided...)
+	l.decided += len(decided)
 	if len(l.entries) < 200 { // cannot be too large but for whole notifications, which commit measures
 		return nil
 	}

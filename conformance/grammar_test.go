@@ -23,9 +23,11 @@ import (
 //	d_bucket   a classic histogram
 //	n          a native histogram, of counters or of gauges
 //	r:g, r:c   what recording rules of the same group write
+//	ALERTS, ALERTS_FOR_STATE
 type grammar struct {
 	t        *rapid.T
 	recorded []string // recording rules that stand above
+	alerts   bool     // rules may read what fires
 }
 
 func (g grammar) pick(of ...string) string { return rapid.SampledFrom(of).Draw(g.t, "pick") }
@@ -67,6 +69,12 @@ func (g grammar) vector(depth int) string {
 		return g.selector(g.metric()) + g.moved()
 	}
 	in := func() string { return g.vector(depth - 1) }
+	if g.alerts && g.n(8) == 0 {
+		// Not label by label: where a rule's label comes out empty, Prometheus writes its template into ALERTS.
+		return g.pick("count by (alertname, alertstate, x) (ALERTS)", `count by (alertname) (ALERTS{alertstate="firing"})`,
+			`max by (alertname) (ALERTS_FOR_STATE) - 1e9`, `absent(ALERTS{alertname="A0"})`, `count by (alertname, x) (count_over_time(ALERTS[1m]))`,
+			`(`+in()+` unless on (x) ALERTS{alertstate="pending"})`)
+	}
 	switch g.n(22) {
 	case 0, 1:
 		return g.pick("rate", "increase", "irate", "changes", "resets") + "(" + g.ranged("c_total") + ")"

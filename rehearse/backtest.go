@@ -27,6 +27,7 @@ type Backtest struct {
 	policy    *engine.Policy
 	evaluator *rules.Evaluator
 	desk      *desk
+	series    engine.Series
 	selfDue   time.Time
 	lastEvent time.Time
 
@@ -155,13 +156,24 @@ func (b *Backtest) turn(now time.Time, verdicts []alertd.Verdict) {
 		b.selfDue = now.Add(rules.SelfEvery)
 		b.evaluator.Append(now, 0, rules.Self(now, b.lastEvent))
 	}
-	for _, v := range b.evaluator.Run(now) {
+	b.desk.now = now
+	follow := func(v alertd.Verdict) []alertd.Sample {
 		if v.Err != "" {
 			b.failed(v)
 		}
-		verdicts = append(verdicts, v)
+		if decided := b.desk.step(engine.Judged{Verdict: v}); v.Err != "" || !decided && v.Scope != "" {
+			return nil
+		}
+		return b.series.Of(b.desk.machine, v.Rule.ID, v.At)
 	}
-	b.desk.turn(now, verdicts)
+	for _, v := range verdicts {
+		follow(v)
+	}
+	for _, v := range b.evaluator.CatchUp(now) {
+		b.evaluator.Append(now, 0, follow(v))
+	}
+	b.evaluator.Tick(now, follow)
+	b.desk.turn(now, nil)
 	b.count()
 }
 

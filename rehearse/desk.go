@@ -72,7 +72,8 @@ func (d *desk) turn(t time.Time, verdicts []alertd.Verdict) {
 	d.deliver()
 }
 
-func (d *desk) step(in engine.Input) {
+// step decides about one input, and says whether there was anything to decide.
+func (d *desk) step(in engine.Input) bool {
 	entries := d.machine.Step(d.now, in)
 	for i := range entries {
 		e := &entries[i]
@@ -83,6 +84,7 @@ func (d *desk) step(in engine.Input) {
 			d.note(e)
 		}
 	}
+	return len(entries) > 0
 }
 
 // plan notes what is said. The destinations of a receiver get one message each; together they are one line here, with

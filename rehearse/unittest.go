@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -85,7 +83,7 @@ type testRun struct {
 type judge struct {
 	rule   *alertd.Rule
 	desk   *desk
-	series map[uint64]alertd.Labels // of ALERTS and ALERTS_FOR_STATE, as of the latest evaluation
+	series engine.Series
 }
 
 // nowhere is a routing that tells nobody.
@@ -108,7 +106,7 @@ func newTestRun(t *Tests, c *testCase, set *rules.Set, routing *config.Routing) 
 	}, r.start)
 	for _, rule := range set.Rules() {
 		j := &judge{
-			rule: rule, series: map[uint64]alertd.Labels{},
+			rule: rule,
 			desk: newDesk(&engine.Policy{Version: "test", Route: nowhere, Rules: map[string]bool{rule.ID: true}}, r.start),
 		}
 		r.judges[rule.ID] = j
@@ -260,7 +258,7 @@ func (r *testRun) happen(until time.Time) {
 		}
 		o := alertd.Occurrence{Type: e.Type, Labels: b.Labels(), Message: e.Message, Time: at}
 		for _, v := range r.evaluator.Observe(at, 0, []alertd.Occurrence{o}) {
-			r.judge(v, at)
+			r.judge(v, at, 0)
 			if r.desk != nil {
 				r.desk.until(at)
 				r.desk.turn(at, []alertd.Verdict{v})
@@ -298,7 +296,7 @@ func (r *testRun) evaluate(at time.Time) bool {
 			_ = r.store.Append(s)
 		}
 		if a.Verdict.Rule != nil {
-			r.append(at, r.judge(a.Verdict, at).alerts(at.Add(-a.QueryOffset).UnixMilli()))
+			r.append(at, r.judge(a.Verdict, at, a.QueryOffset))
 			verdicts = append(verdicts, a.Verdict)
 		}
 	}
@@ -312,42 +310,12 @@ func (r *testRun) evaluate(at time.Time) bool {
 	return true
 }
 
-// judge lets the rule's own engine follow a verdict.
-func (r *testRun) judge(v alertd.Verdict, at time.Time) *judge {
+// judge lets the rule's own engine follow a verdict, and gives what rules about ALERTS read.
+func (r *testRun) judge(v alertd.Verdict, at time.Time, offset time.Duration) []alertd.Sample {
 	j := r.judges[v.Rule.ID]
 	j.desk.until(at)
 	j.desk.turn(at, []alertd.Verdict{v})
-	return j
-}
-
-// alerts are the samples by which Prometheus says what is pending and firing, and stale markers for those that are
-// no more. They are what rules about ALERTS read.
-func (j *judge) alerts(t int64) (out []alertd.Sample) {
-	fresh := map[uint64]alertd.Labels{}
-	add := func(ls alertd.Labels, v float64) {
-		fresh[ls.Hash()] = ls
-		out = append(out, alertd.Sample{Labels: ls, T: t, V: v})
-	}
-	for _, a := range j.desk.machine.Alerts() {
-		state := "firing"
-		switch {
-		case a.State == alertd.Pending:
-			state = "pending"
-		case !a.State.Active():
-			continue
-		}
-		b := labels.NewBuilder(a.Labels)
-		add(b.Set(alertd.LabelMetric, "ALERTS").Set("alertstate", state).Labels(), 1)
-		add(b.Set(alertd.LabelMetric, "ALERTS_FOR_STATE").Del("alertstate").Labels(), float64(a.ActiveAt.Unix()))
-	}
-	for hash, ls := range j.series {
-		if _, ok := fresh[hash]; !ok {
-			out = append(out, alertd.Sample{Labels: ls, T: t, V: math.Float64frombits(value.StaleNaN)})
-		}
-	}
-	j.series = fresh
-	slices.SortFunc(out, func(a, b alertd.Sample) int { return labels.Compare(a.Labels, b.Labels) })
-	return out
+	return j.series.Of(j.desk.machine, v.Rule.ID, at.Add(-offset))
 }
 
 // query evaluates an expression of promql_expr_test over all that there is.

@@ -241,6 +241,7 @@ func (e *Evaluator) SetRules(set *Set, now time.Time) {
 	for _, g := range set.groups {
 		e.addGroup(g, now)
 	}
+	e.keepAlerts()
 	for _, g := range e.groups {
 		for _, old := range oldGroups {
 			if old.key() == g.key() && old.interval == g.interval {
@@ -396,7 +397,7 @@ func (r *ruleRun) join(s *series, use int) {
 	if !s.empty() {
 		k.heard(t.slot, s.newest)
 	}
-	if r.events && !slices.Contains(s.touches, t) {
+	if r.events && !aboutAlerts(s.labels.Get(alertd.LabelMetric)) && !slices.Contains(s.touches, t) {
 		s.touches = append(s.touches, t)
 	}
 }
@@ -630,10 +631,22 @@ func (e *Evaluator) Next() (time.Time, bool) {
 // firing for a while, in which case each such answer counts. See [Evaluator.Retell].
 func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
 	out := e.CatchUp(now)
+	e.Tick(now, func(v alertd.Verdict) []alertd.Sample {
+		out = append(out, v)
+		return nil
+	})
+	return out
+}
+
+// Tick is the part of Run that follows CatchUp. The verdict of each alerting rule goes to follow before the next rule is
+// evaluated, and what follow gives back is written for that one to read, as Prometheus writes ALERTS. These samples wake
+// nobody.
+func (e *Evaluator) Tick(now time.Time, follow func(alertd.Verdict) []alertd.Sample) {
+	e.clock(now)
 	if !e.nextTick.IsZero() && !now.Before(e.nextTick) {
 		for _, g := range e.groups {
 			if !now.Before(g.next) {
-				out = e.tick(g, now, out)
+				e.tick(g, now, follow)
 			}
 		}
 		e.findNextTick()
@@ -650,7 +663,6 @@ func (e *Evaluator) Run(now time.Time) []alertd.Verdict {
 			return e.now-max(s.seen, s.newest) > silent
 		})
 	}
-	return out
 }
 
 // CatchUp is Run without the ticks. It is for who reads a backlog: a tick looks at a whole window, and one that is
@@ -794,8 +806,7 @@ func (e *Evaluator) query(v view, text string, at int64) (promql.Vector, error) 
 }
 
 // tick evaluates a group whole.
-func (e *Evaluator) tick(g *groupRun, now time.Time, out []alertd.Verdict) []alertd.Verdict {
-	out = slices.Grow(out, len(g.rules))
+func (e *Evaluator) tick(g *groupRun, now time.Time, follow func(alertd.Verdict) []alertd.Sample) {
 	slot := g.slotBefore(now)
 	e.counts.MissedSlots += uint64(slot.Sub(g.next) / g.interval)
 	g.next = slot.Add(g.interval)
@@ -812,12 +823,15 @@ func (e *Evaluator) tick(g *groupRun, now time.Time, out []alertd.Verdict) []ale
 		} else {
 			v := e.tickRule(r, g.slot)
 			failed = v.Err
-			out = append(out, v)
+			samples := follow(v)
+			for i := range samples {
+				samples[i].T -= g.queryOffset.Milliseconds()
+			}
+			e.Append(now, 0, samples)
 		}
 		r.last = evaluation{at: now, took: e.measured().Sub(started), err: failed}
 	}
 	g.last = evaluation{at: now, took: e.measured().Sub(begun)}
-	return out
 }
 
 // slotBefore is the latest slot that is not after now. Prometheus spreads its groups in the same way, and so

@@ -154,7 +154,7 @@ type Explanation struct {
 func (s *Set) Explain() []Explanation {
 	var out []Explanation
 	for _, r := range s.all() {
-		metrics := slices.Clone(r.metrics)
+		metrics := slices.DeleteFunc(slices.Clone(r.metrics), aboutAlerts)
 		slices.Sort(metrics)
 		out = append(out, Explanation{
 			Rule: r.meta, Record: r.record, File: r.group.file, Line: r.line, Column: r.column, Group: r.group.name,
@@ -168,7 +168,9 @@ func (s *Set) Explain() []Explanation {
 
 // eventDriven reports whether samples wake the rule. Recording rules write series at the slots of their group, as
 // Prometheus does, because other rules may count on the distance of their samples. Who sets a query offset asks
-// for answers about the past, and an answer about the present beside it would make the alert flap.
+// for answers about the past, and an answer about the present beside it would make the alert flap. What reads only what
+// is said about alerts has nothing that wakes it, see aboutAlerts.
 func (r *rule) eventDriven() bool {
-	return r.meta != nil && r.expr != nil && len(r.selectors) > 0 && r.group.queryOffset == 0
+	wakes := slices.ContainsFunc(r.selectors, func(u use) bool { return !aboutAlerts(u.name) })
+	return r.meta != nil && r.expr != nil && wakes && r.group.queryOffset == 0
 }
