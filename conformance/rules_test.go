@@ -93,7 +93,7 @@ func (p *prometheus) found(name string, at time.Time, of func(labels.Labels) boo
 			continue
 		}
 		fresh := promrules.NewAlertingRule(r.Name(), r.Query(), 0, 0, r.Labels(), r.Annotations(), labels.EmptyLabels(), "", true, slog.New(slog.DiscardHandler))
-		if _, err := fresh.Eval(context.Background(), p.group.QueryOffset(), at, p.query, nowhere, 0); err != nil {
+		if _, err := fresh.Eval(context.Background(), p.group.QueryOffset(), at, p.query, nowhere, p.group.Limit()); err != nil {
 			return "", err
 		}
 		var lines []string
@@ -254,7 +254,7 @@ func TestSlots(t *testing.T) {
 // rule at a slot) finds what Prometheus's rule finds at that instant, as far as it belongs to the key.
 func TestKeys(t *testing.T) {
 	promEngine, dir := newEngine(t), t.TempDir()
-	var keys, wholes, findings int
+	var keys, wholes, findings, over int
 	rapid.Check(t, func(t *rapid.T) {
 		b := newBoth(t, promEngine, dir, rules.Options{})
 		defer b.close()
@@ -291,6 +291,10 @@ func TestKeys(t *testing.T) {
 				last[id(v.Scope)] = v.At
 			}
 			switch {
+			case err != nil && v.Scope != "" && strings.Contains(err.Error(), "exceeded limit"):
+				if over++; v.Err == "" {
+					t.Fatalf("%s\n%s [%s] at %s finds %v, Prometheus %v", b.src, v.Rule.Name, v.Scope, v.At.Sub(began), v.True, err)
+				}
 			case err != nil && v.Scope != "":
 				// what is wrong may be in another key
 			case (err != nil) != (v.Err != ""):
@@ -317,8 +321,8 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d evaluations of keys, %d of whole rules, %d findings", keys, wholes, findings)
-	if keys == 0 || findings == 0 {
+	t.Logf("%d evaluations of keys, %d of them over a limit, %d of whole rules, %d findings", keys, over, wholes, findings)
+	if keys == 0 || findings == 0 || over == 0 {
 		t.Error("the test saw nothing")
 	}
 }

@@ -553,12 +553,18 @@ func (e *Evaluator) schedule(k *key) {
 
 // pause is the least time between two evaluations of a key.
 func (e *Evaluator) pause(k *key) time.Duration {
-	if !k.rule.partition.IsWhole() {
-		return e.settle(k)
-	}
 	n := 0
-	for _, list := range k.members {
-		n += len(list)
+	switch {
+	case k.rule.partition.IsWhole():
+		for _, list := range k.members {
+			n += len(list)
+		}
+	case k.rule.group.limit > 0 && k.quiet != k.rule.epoch: // what it says depends on how many others say so
+		for _, x := range k.rule.indexes {
+			n += len(x.series)
+		}
+	default:
+		return e.settle(k)
 	}
 	return max(e.settle(k), min(time.Duration(n)*perSeries, k.rule.group.interval))
 }
@@ -713,6 +719,9 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 		e.counts.Keyed++
 	}
 	found, back, err := e.ask(r, k, at)
+	if err == nil && (len(found) > 0 || k.quiet != r.epoch) {
+		err = e.within(r, at)
+	}
 	if err != nil {
 		e.counts.Errors++
 		r.last.err = err.Error()
@@ -919,6 +928,9 @@ func byFinding(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labe
 func (e *Evaluator) record(r *ruleRun, at int64, now time.Time) (failed string) {
 	e.counts.Whole++
 	vector, err := e.query(view{window: e.window, rule: r}, r.text, at)
+	if limit := r.group.limit; err == nil && limit > 0 && len(vector) > limit {
+		err = overLimit(len(vector), limit)
+	}
 	if err == nil {
 		err = e.recordVector(r, vector, at, now)
 	}

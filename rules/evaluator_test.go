@@ -195,11 +195,10 @@ func TestErrorsAreVerdicts(t *testing.T) {
 	e.Append(t0, 1, []alertd.Sample{sample(t, `m{a="x"}`, t0, 1), sample(t, `m{a="y"}`, t0, 2), sample(t, `n`, t0, 1)})
 	for now := t0; now.Before(t0.Add(2 * time.Minute)); now = now.Add(time.Second) {
 		for _, v := range e.Run(now) {
-			switch keyed := v.Scope != ""; {
+			switch {
 			case v.Rule.Name == "Same" && v.Err != `two results have the same labels {a="fixed", alertname="Same"}: let the expression keep the label that tells them apart`,
 				v.Rule.Name == "Many" && !strings.Contains(v.Err, "many-to-one matching must be explicit"),
-				v.Rule.Name == "Limit" && !keyed && !strings.Contains(v.Err, "2 results where the group allows 1"),
-				v.Rule.Name == "Limit" && keyed && v.Err != "":
+				v.Rule.Name == "Limit" && !strings.Contains(v.Err, "2 results where the group allows 1"):
 				t.Errorf("%s: %q", v.Rule.ID, v.Err)
 			}
 		}

@@ -23,7 +23,7 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 		return nil, nil
 	}
 	if limit := r.group.limit; limit > 0 && len(vector) > limit {
-		return nil, fmt.Errorf("%d results where the group allows %d: raise its limit or narrow the expression", len(vector), limit)
+		return nil, overLimit(len(vector), limit)
 	}
 	out := make([]alertd.Finding, len(vector))
 	for i, sample := range vector {
@@ -49,6 +49,24 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 		}
 	}
 	return out, nil
+}
+
+func overLimit(n, limit int) error {
+	return fmt.Errorf("%d results where the group allows %d: raise its limit or narrow the expression", n, limit)
+}
+
+// within says whether the results of the whole rule at an instant are as few as the group's limit wants. Over it the
+// rule fails as one: a key does not fire, and none ends, because of what it says itself.
+func (e *Evaluator) within(r *ruleRun, at int64) error {
+	limit := r.group.limit
+	if limit == 0 {
+		return nil
+	}
+	vector, err := e.query(view{window: e.window, rule: r}, r.text, at)
+	if err == nil && len(vector) > limit {
+		err = overLimit(len(vector), limit)
+	}
+	return err
 }
 
 // expander expands the templates of one finding.

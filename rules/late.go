@@ -28,6 +28,9 @@ func (e *Evaluator) again(k *key, out []alertd.Verdict) []alertd.Verdict {
 	for slot := r.group.slot - min(back, maxLateSlots)*step; slot <= r.group.slot; slot += step {
 		v := alertd.Verdict{Rule: r.meta, Scope: k.scope, At: time.UnixMilli(slot).UTC(), Witness: r, Late: true}
 		found, back, err := e.ask(r, k, slot)
+		if err == nil {
+			err = e.within(r, slot)
+		}
 		if err != nil {
 			e.counts.Errors++
 			v.Err = err.Error()
