@@ -53,6 +53,7 @@ type Joined struct {
 	Fingerprint    Fingerprint   `json:"fingerprint"`
 	Group          GroupKey      `json:"group"`
 	GroupLabels    Labels        `json:"group_labels"`
+	RouteLabels    Labels        `json:"route_labels,omitzero"`
 	Route          string        `json:"route"` // path through the tree, for people
 	Receiver       string        `json:"receiver"`
 	Delivery       Delivery      `json:"delivery"`

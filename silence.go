@@ -297,8 +297,9 @@ type Standing struct {
 
 // GroupView is a group of alerts and its receiver.
 type GroupView struct {
-	Key      GroupKey   `json:"key"`
-	Labels   Labels     `json:"labels"`
-	Receiver string     `json:"receiver"`
-	Alerts   []Standing `json:"alerts"`
+	Key         GroupKey   `json:"key"`
+	Labels      Labels     `json:"labels"`
+	RouteLabels Labels     `json:"routeLabels"`
+	Receiver    string     `json:"receiver"`
+	Alerts      []Standing `json:"alerts"`
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *api) getAlerts(w http.ResponseWriter, r *http.Request) error {
-	f, err := readAlertFilter(r.URL.Query())
+	f, err := a.readAlertFilter(r)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func (a *api) getAlerts(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) getGroups(w http.ResponseWriter, r *http.Request) error {
-	f, err := readAlertFilter(r.URL.Query())
+	f, err := a.readAlertFilter(r)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,9 @@ func (a *api) getGroups(w http.ResponseWriter, r *http.Request) error {
 		out.labels(g.Labels)
 		out.raw(`,"receiver":`)
 		out.name(g.Receiver)
-		out.raw(`,"routeLabels":{}}`)
+		out.raw(`,"routeLabels":`)
+		out.labels(g.RouteLabels)
+		out.raw(`}`)
 	})
 	out.end()
 	return nil

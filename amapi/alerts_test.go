@@ -193,8 +193,10 @@ func TestFilters(t *testing.T) {
 		"receiver=d.":                               "Two",
 		"receiver=we":                               "",
 		"receiver=":                                 "",
-		`receiver_matchers=owner="x"`:               "",
-		`receiver_matchers=owner!="x"`:              all,
+		`receiver_matchers=owner="x"`:               "Inhibited Muted Recovering Silenced",
+		`receiver_matchers=owner!="x"`:              "Active Two",
+		`receiver_matchers=name="team"`:             "Inhibited Muted Recovering Silenced",
+		`receiver_matchers=owner="y"`:               "",
 	} {
 		q, err := url.ParseQuery(strings.ReplaceAll(query, `=""`, `%3D""`))
 		if err != nil {

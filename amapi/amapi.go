@@ -28,12 +28,18 @@ type State interface {
 	// ExpireSilence ends a silence now. Ending one that is over is no error.
 	ExpireSilence(ctx context.Context, id string) error
 
-	// Receivers are the names of all receivers, in the order of the files.
-	Receivers(ctx context.Context) []string
+	// Receivers are all receivers, sorted by their names.
+	Receivers(ctx context.Context) []Receiver
 	// RoutingYAML is the routing in force, with its secrets masked.
 	RoutingYAML(ctx context.Context) string
 	// Peers are the nodes that work together, this one included and first.
 	Peers(ctx context.Context) []Peer
+}
+
+// Receiver is a name that routes point at, and the labels by which it can be asked for; "name" is always among them.
+type Receiver struct {
+	Name   string        `json:"name"`
+	Labels alertd.Labels `json:"labels"`
 }
 
 // Peer is a node.

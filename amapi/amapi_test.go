@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 	"alertd/amapi"
 )
@@ -138,7 +140,11 @@ func (f *fake) ExpireSilence(_ context.Context, id string) error {
 	return f.err
 }
 
-func (f *fake) Receivers(context.Context) []string { return []string{"team", "other"} }
+func (f *fake) Receivers(context.Context) []amapi.Receiver {
+	return []amapi.Receiver{
+		{Name: "team", Labels: labels.FromStrings("name", "team", "owner", "x")}, {Name: "other", Labels: labels.FromStrings("name", "other")},
+	}
+}
 
 func (f *fake) RoutingYAML(context.Context) string { return "route:\n  receiver: team\n" }
 

@@ -69,9 +69,11 @@ type alertFilter struct {
 	matchers                           []*amlabels.Matcher
 	receiver                           *regexp.Regexp // nil: any
 	receiverMatchers                   []*amlabels.Matcher
+	receiverLabels                     map[string]alertd.Labels // by name; of no use without matchers
 }
 
-func readAlertFilter(q url.Values) (f alertFilter, err error) {
+func (a *api) readAlertFilter(r *http.Request) (f alertFilter, err error) {
+	q := r.URL.Query()
 	f = alertFilter{active: flag(q, "active"), silenced: flag(q, "silenced"), inhibited: flag(q, "inhibited"), muted: flag(q, "muted")}
 	if f.matchers, err = matchers(q, "filter"); err != nil {
 		return f, err
@@ -86,6 +88,12 @@ func readAlertFilter(q url.Values) (f alertFilter, err error) {
 	}
 	if f.receiverMatchers, err = matchers(q, "receiver_matchers"); err != nil {
 		return f, problem(http.StatusBadRequest, "failed to parse receiver_matchers param: %v", err)
+	}
+	if len(f.receiverMatchers) > 0 {
+		f.receiverLabels = map[string]alertd.Labels{}
+		for _, rc := range a.o.State.Receivers(r.Context()) {
+			f.receiverLabels[rc.Name] = rc.Labels
+		}
 	}
 	return f, nil
 }
@@ -106,10 +114,9 @@ func (f *alertFilter) wants(s *alertd.Standing) bool {
 // anyReceiver reports that it does not matter who receives an alert.
 func (f *alertFilter) anyReceiver() bool { return f.receiver == nil && len(f.receiverMatchers) == 0 }
 
-// wantsReceiver reports whether what goes to a receiver is to be seen. Receivers have no labels here, so that only
-// matchers that match without one let them through.
+// wantsReceiver reports whether what goes to a receiver is to be seen.
 func (f *alertFilter) wantsReceiver(name string) bool {
-	return (f.receiver == nil || f.receiver.MatchString(name)) && matchAll(f.receiverMatchers, alertd.Labels{})
+	return (f.receiver == nil || f.receiver.MatchString(name)) && matchAll(f.receiverMatchers, f.receiverLabels[name])
 }
 
 // sameMatcher reports whether a matcher of a silence is, by the letter, the one that is looked for.

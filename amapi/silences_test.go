@@ -138,8 +138,10 @@ func TestStatusAndReceivers(t *testing.T) {
 		t.Errorf("%d\n%s\nwant\n%s", status, got, want)
 	}
 	for query, want := range map[string]string{
-		"":                             `[{"name":"team"},{"name":"other"}]`,
-		"?receiver_matchers=owner%3Dx": `[]`,
+		"":                                `[{"name":"team","labels":{"name":"team","owner":"x"}},{"name":"other","labels":{"name":"other"}}]`,
+		"?receiver_matchers=owner%3Dx":    `[{"name":"team","labels":{"name":"team","owner":"x"}}]`,
+		"?receiver_matchers=name%3Dother": `[{"name":"other","labels":{"name":"other"}}]`,
+		"?receiver_matchers=owner%3Dy":    `[]`,
 	} {
 		if status, got := w.ask("GET", "/api/v2/receivers"+query, ""); status != 200 || got != want {
 			t.Errorf("receivers%s: %d %s, want %s", query, status, got, want)

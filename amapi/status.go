@@ -65,13 +65,10 @@ func (a *api) getReceivers(w http.ResponseWriter, r *http.Request) error {
 	if f.receiverMatchers, err = matchers(r.URL.Query(), "receiver_matchers"); err != nil {
 		return problem(http.StatusBadRequest, "failed to parse receiver_matchers param: %v", err)
 	}
-	type receiver struct {
-		Name string `json:"name"`
-	}
-	out := []receiver{}
-	for _, name := range a.o.State.Receivers(r.Context()) {
-		if f.wantsReceiver(name) {
-			out = append(out, receiver{name})
+	out := []Receiver{}
+	for _, rc := range a.o.State.Receivers(r.Context()) {
+		if matchAll(f.receiverMatchers, rc.Labels) {
+			out = append(out, rc)
 		}
 	}
 	writeJSON(w, http.StatusOK, out)

@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"slices"
+
+	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 	"alertd/amapi"
 	"alertd/engine"
+	"alertd/notifier"
+	"alertd/templates"
 )
 
 // do lets the loop follow a command and waits until what follows from it is in the journal. The error is the plan's, or
@@ -45,10 +48,28 @@ func (a *App) Standing(ctx context.Context) (out []alertd.Standing, err error) {
 	return out, err
 }
 
-// Groups returns the alerts that fire as the routing groups them.
+// Groups returns the alerts that fire as the routing groups them, and what the labels of their routes say about them.
 func (a *App) Groups(ctx context.Context) (out []alertd.GroupView, err error) {
 	err = a.ask(ctx, func(l *leader) { out = l.machine.GroupViews(clock()) })
+	set := a.current.Load().templates
+	for i := range out {
+		out[i].RouteLabels = a.routeLabels(set, &out[i])
+	}
 	return out, err
+}
+
+// routeLabels are without those whose template fails: there is nobody to tell it to here.
+func (a *App) routeLabels(set *templates.Set, g *alertd.GroupView) alertd.Labels {
+	if g.RouteLabels.IsEmpty() {
+		return g.RouteLabels
+	}
+	n := alertd.Notification{Receiver: g.Receiver, GroupLabels: g.Labels, RouteLabels: g.RouteLabels}
+	for i := range g.Alerts {
+		n.Alerts = append(n.Alerts, alertd.Notified{Alert: g.Alerts[i].Alert})
+	}
+	data := notifier.TemplateData(&n, a.external)
+	_ = set.ExpandRouteLabels(data)
+	return labels.FromMap(data.RouteLabels)
 }
 
 // Silences returns all silences, those that are over and still kept included.
@@ -68,14 +89,9 @@ func (a *App) ExpireSilence(ctx context.Context, id string) error {
 	})
 }
 
-// Receivers are the names of the receivers, sorted.
-func (a *App) Receivers(context.Context) []string {
-	var names []string
-	for _, r := range a.current.Load().engine.Receivers {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return names
+// Receivers are all receivers, sorted by their names.
+func (a *App) Receivers(context.Context) []amapi.Receiver {
+	return a.current.Load().receivers
 }
 
 // RoutingYAML is the routing in force as people may see it.

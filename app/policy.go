@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"alertd"
+	"alertd/amapi"
 	"alertd/config"
 	"alertd/engine"
 	"alertd/notifier"
@@ -27,6 +29,9 @@ type policy struct {
 	senders  map[string]notifier.Sender
 	health   config.Health
 	runbooks *runbooks.Index
+
+	templates *templates.Set
+	receivers []amapi.Receiver // sorted by name
 
 	resolveTimeout time.Duration // of posted alerts that name no end
 	routingYAML    string        // as people may see it
@@ -58,6 +63,11 @@ func (a *App) loadPolicy() (*policy, error) {
 	}
 	p.engine = loaded.Engine()
 	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }
+	p.templates = loaded.Routing.Templates
+	for _, r := range loaded.Routing.Receivers {
+		p.receivers = append(p.receivers, amapi.Receiver{Name: r.Name, Labels: r.Labels})
+	}
+	slices.SortFunc(p.receivers, func(a, b amapi.Receiver) int { return cmp.Compare(a.Name, b.Name) })
 	return p, a.addSenders(p, loaded.Routing)
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"alertd/engine"
 )
@@ -17,7 +19,7 @@ func (p *Policy) Engine() *engine.Policy {
 		out.Rules[r.ID] = true
 	}
 	for _, r := range p.Routing.Receivers {
-		out.Receivers = append(out.Receivers, engine.Receiver{Name: r.Name, Integrations: r.integrations()})
+		out.Receivers = append(out.Receivers, engine.Receiver{Name: r.Name, Integrations: r.integrations(), ByGroup: r.ByGroup()})
 	}
 	return out
 }
@@ -31,6 +33,12 @@ const (
 
 // Integration names the i-th destination of its kind in a receiver: "slack/0".
 func Integration(kind string, i int) string { return kind + "/" + strconv.Itoa(i) }
+
+// ByGroup reports whether where a message goes depends on the alerts in it.
+func (r Receiver) ByGroup() bool {
+	return slices.ContainsFunc(r.Slack, func(s Slack) bool { return strings.Contains(s.Channel, "{{") }) ||
+		slices.ContainsFunc(r.Webhook, func(w Webhook) bool { return w.Templated() })
+}
 
 func (r Receiver) integrations() (out []engine.Integration) {
 	for i, c := range r.Slack {

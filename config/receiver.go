@@ -1,13 +1,17 @@
 package config
 
 import (
+	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
+
+	"alertd"
 )
 
 // Receiver is a name that routes point at, and the destinations behind it. One without any is legal: what goes
 // there reaches nobody.
 type Receiver struct {
 	Name    string
+	Labels  alertd.Labels // for whoever asks for receivers; "name" is always among them
 	Slack   []Slack
 	Webhook []Webhook
 	Console bool // writes to the daemon's own output
@@ -79,12 +83,13 @@ func (p *routingParser) readReceivers(n *yaml.Node) {
 
 // readReceiver also returns where its name is, and whether all of it was well.
 func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, ok bool) {
+	name := p.peek(n, "name")
 	known := fields{
 		"name": func(n *yaml.Node) {
 			at = target(n)
 			p.textTo(&r.Name, "name")(n)
 		},
-		"labels": p.unused("labels of a receiver"),
+		"labels": func(n *yaml.Node) { p.receiverLabelsTo(&r, name)(n) },
 		"slack_configs": func(n *yaml.Node) {
 			for i, item := range p.list(n, "slack_configs") {
 				r.Slack = append(r.Slack, p.readSlack(item, indexed("slack_configs", i)))
@@ -102,7 +107,6 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 			}
 		},
 	}
-	name := p.peek(n, "name")
 	for _, kind := range foreignReceiver {
 		known[kind] = func(n *yaml.Node) {
 			if n := target(n); !absent(n) && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
@@ -113,7 +117,29 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 		}
 	}
 	ok = p.object(n, "receiver", known)
+	b := labels.NewBuilder(r.Labels)
+	r.Labels = b.Set("name", r.Name).Labels()
 	return r, at, ok
+}
+
+// receiverLabelsTo reads labels, of which name belongs to the receiver's own.
+func (p *routingParser) receiverLabelsTo(r *Receiver, name string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		b := labels.NewBuilder(labels.EmptyLabels())
+		for _, e := range p.entries(n, "labels of a receiver") {
+			v, ok := p.text(e.value, "label "+e.key.Value+" of the receiver")
+			switch {
+			case !ok:
+			case !isLabelName(e.key.Value):
+				p.fail(e.key, "%s is not the name of a label", quote(e.key.Value))
+			case e.key.Value == "name" && v != name:
+				p.fail(e.value, "the label name of a receiver is the receiver's own, %s; leave it out", quote(name))
+			default:
+				b.Set(e.key.Value, v)
+			}
+		}
+		r.Labels = b.Labels()
+	}
 }
 
 // peek is the text of a key before its mapping is read, or "".

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/alertmanager/matcher/parse"
 	amlabels "github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
 	"go.yaml.in/yaml/v3"
 
 	"alertd"
@@ -217,7 +218,7 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, AckTimeout: defaultAckTimeout, Deliver: alertd.Immediate}
 	if parent != nil {
 		*r = router.Route{
-			Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
+			Labels: parent.Labels, Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
 			GroupWait: parent.GroupWait, GroupInterval: parent.GroupInterval, RepeatInterval: parent.RepeatInterval,
 			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout, Escalation: parent.Escalation,
 		}
@@ -244,7 +245,7 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 			p.readDeliver(n, r)
 		},
 		"calendar": p.calendarTo(&r.Calendar),
-		"labels":   p.unused("labels of a route"),
+		"labels":   p.routeLabelsTo(&r.Labels),
 		"routes":   func(n *yaml.Node) { children = n },
 	}
 	if parent == nil {
@@ -370,6 +371,23 @@ func (p *routingParser) readDeliver(n *yaml.Node, r *router.Route) {
 		r.Deliver = alertd.Delivery(s)
 	default:
 		p.fail(target(n), "deliver: %s is none of %s%s", quote(target(n).Value), strings.Join(words, ", "), didYouMean(s, words))
+	}
+}
+
+// routeLabelsTo reads templates by their names. What the parent has stays, unless it is said anew.
+func (p *routingParser) routeLabelsTo(to *alertd.Labels) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		b := labels.NewBuilder(*to)
+		for _, e := range p.entries(n, "labels of a route") {
+			var text string
+			p.templateTo(&text, "label "+e.key.Value+" of the route")(e.value)
+			if !isLabelName(e.key.Value) {
+				p.fail(e.key, "%s is not the name of a label", quote(e.key.Value))
+				continue
+			}
+			b.Set(e.key.Value, text)
+		}
+		*to = b.Labels()
 	}
 }
 

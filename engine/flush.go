@@ -45,8 +45,10 @@ func (m *Machine) flush(g *grouping.Group) {
 		return
 	}
 	digest := said{group: g, reason: alertd.ReasonDigest, alerts: first.alerts, digest: true}
+	r, _ := m.policy.receiver(g.Receiver)
 	for _, other := range slices.Collect(m.groups.All()) {
 		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||
+			r.ByGroup || !labels.Equal(other.RouteLabels, g.RouteLabels) || // they may go elsewhere, or say something else
 			other.Due.IsZero() || other.Due.After(m.now) || !other.Holds() {
 			continue
 		}
@@ -234,7 +236,7 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 		}
 	}
 	shared := s.group.GroupLabels
-	if s.digest {
+	if s.digest && !r.ByGroup {
 		shared = labels.EmptyLabels() // it speaks of many groups
 	}
 	for _, in := range r.Integrations {
@@ -266,7 +268,7 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 		cut := len(alerts) - fit(alerts, bytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
 			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
-			Group: key, GroupLabels: shared, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
+			Group: key, GroupLabels: shared, RouteLabels: s.group.RouteLabels, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
 		}}})
 	}

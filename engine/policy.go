@@ -26,6 +26,9 @@ type Policy struct {
 type Receiver struct {
 	Name         string
 	Integrations []Integration
+
+	// ByGroup says that where a message goes depends on the group, so that no digest holds several of them.
+	ByGroup bool
 }
 
 // Integration is one destination of a receiver.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 	"alertd/grouping"
 	"alertd/router"
@@ -46,7 +48,7 @@ func (m *Machine) join(a *alertd.Alert, d router.Decision) {
 		return
 	}
 	m.emit(alertd.Entry{Joined: &alertd.Joined{
-		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, Route: d.Path, Receiver: d.Receiver,
+		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, RouteLabels: d.RouteLabels, Route: d.Path, Receiver: d.Receiver,
 		Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
 		GroupWait: d.GroupWait, GroupInterval: d.GroupInterval, RepeatInterval: d.RepeatInterval,
 		RepageInterval: d.RepageInterval, Escalation: escalationOf(&d),
@@ -174,12 +176,12 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
 		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval && g.RepageInterval == d.RepageInterval &&
 		g.Escalation == escalationOf(d) &&
-		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active)
+		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active) && labels.Equal(g.RouteLabels, d.RouteLabels)
 	if same {
 		return
 	}
 	j := g.Joined
-	j.Fingerprint, j.Route = a.Fingerprint, d.Path
+	j.Fingerprint, j.Route, j.RouteLabels = a.Fingerprint, d.Path, d.RouteLabels
 	j.Delivery, j.Calendar, j.Mute, j.Active = d.Deliver, d.Calendar, d.Mute, d.Active
 	j.GroupWait, j.GroupInterval, j.RepeatInterval, j.RepageInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval, d.RepageInterval
 	j.Escalation = escalationOf(d)

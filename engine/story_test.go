@@ -289,7 +289,7 @@ func (s *story) setPolicy(yaml string) {
 		Calendars: r.Calendars, Escalations: r.EscalationsByName(), Rules: map[string]bool{},
 	}
 	for _, rc := range r.Receivers {
-		er := engine.Receiver{Name: rc.Name}
+		er := engine.Receiver{Name: rc.Name, ByGroup: rc.ByGroup()}
 		for i, c := range rc.Webhook {
 			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("webhook/", i), SendResolved: c.SendResolved})
 		}

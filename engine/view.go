@@ -110,7 +110,7 @@ func (m *Machine) GroupViews(now time.Time) []alertd.GroupView {
 		for _, d := range decisions {
 			g := groups[d.GroupKey]
 			if g == nil {
-				g = &alertd.GroupView{Key: d.GroupKey, Labels: d.GroupLabels, Receiver: d.Receiver}
+				g = &alertd.GroupView{Key: d.GroupKey, Labels: d.GroupLabels, RouteLabels: d.RouteLabels, Receiver: d.Receiver}
 				groups[d.GroupKey] = g
 			}
 			g.Alerts = append(g.Alerts, st)

@@ -36,6 +36,7 @@ type Route struct {
 	RepageInterval time.Duration // a critical alert that nobody took is told again so often; 0: it is not
 	Escalation     *Escalation   // where it goes besides; nil: nowhere
 	AckTimeout     time.Duration // how long an ack holds that names no end; 0: as long as the alert
+	Labels         alertd.Labels // templates, for the texts of notifications; they do not take part in grouping
 	MuteTimeIntervals,
 	ActiveTimeIntervals []string // names; not inherited, as in Alertmanager
 
@@ -48,6 +49,7 @@ type Decision struct {
 	Receiver       string
 	GroupKey       alertd.GroupKey
 	GroupLabels    alertd.Labels
+	RouteLabels    alertd.Labels // the route's own, as the file has them
 	GroupWait      time.Duration
 	GroupInterval  time.Duration
 	RepeatInterval time.Duration
@@ -97,6 +99,7 @@ func (r *Route) decision(ls alertd.Labels, path string) Decision {
 		Receiver:       r.Receiver,
 		GroupKey:       alertd.GroupKey(id + ":" + group.String()),
 		GroupLabels:    group,
+		RouteLabels:    r.Labels,
 		GroupWait:      r.GroupWait,
 		GroupInterval:  r.GroupInterval,
 		RepeatInterval: r.RepeatInterval,
