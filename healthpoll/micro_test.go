@@ -26,7 +26,7 @@ func TestCensus(t *testing.T) {
 	round := func(after time.Duration, answers string) string {
 		now = now.Add(after)
 		var pongs []pong
-		for _, a := range strings.Fields(answers) {
+		for a := range strings.FieldsSeq(answers) {
 			name, id, _ := strings.Cut(a, "/")
 			pongs = append(pongs, pong{Name: name, ID: id, took: 2 * time.Millisecond})
 		}
