@@ -17,6 +17,8 @@ const (
 	LabelAlert    = "alertname"
 	LabelSeverity = "severity"
 	LabelService  = "service"
+	// LabelComponent is what several services depend on, by the name that all of them know.
+	LabelComponent = "component"
 )
 
 // Annotation names that alertd itself reads.

@@ -121,13 +121,14 @@ func (g *Group) ChangeDue(now, firedAt time.Time) time.Time {
 	return later(due, now)
 }
 
-// SortNotified puts what a person needs first: firing before resolved, then by severity, then the oldest, then
-// by fingerprint.
+// SortNotified puts what a person needs first: firing before resolved, then by severity, then what others suffer from,
+// then the oldest, then by fingerprint.
 func SortNotified(alerts []alertd.Notified) {
 	slices.SortFunc(alerts, func(a, b alertd.Notified) int {
 		return cmp.Or(
 			compareBool(b.State.Active(), a.State.Active()),
 			cmp.Compare(a.Severity().Rank(), b.Severity().Rank()),
+			compareBool(b.Annotations.Has(alertd.AnnotationAffected), a.Annotations.Has(alertd.AnnotationAffected)),
 			a.ActiveAt.Compare(b.ActiveAt),
 			cmp.Compare(a.Fingerprint, b.Fingerprint),
 		)

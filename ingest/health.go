@@ -15,7 +15,6 @@ const (
 	MetricCheckLatency = "health_check_latency_seconds"
 
 	labelCheck       = "check"
-	labelComponent   = "component"
 	labelEnvironment = "environment"
 	labelStatus      = "status"
 )
@@ -140,7 +139,7 @@ func (d *Decoder) check(r *report, c field, twice bool) *fault {
 // component is what a check is about, by the name that all services know; "" if it is the service's own. The
 // configuration knows best, then the event, then the name of the check.
 func (d *Decoder) component(service, check string, o *object) (string, *fault) {
-	said, err := o.optional(labelComponent)
+	said, err := o.optional(alertd.LabelComponent)
 	if err != nil {
 		return "", err
 	}
@@ -182,7 +181,7 @@ func (d *Decoder) add(r *report, v float64, name, check, component, status strin
 		set.add(alertd.LabelService, r.service)
 		set.add(labelEnvironment, r.environment)
 		set.add(labelCheck, check)
-		set.add(labelComponent, component)
+		set.add(alertd.LabelComponent, component)
 		set.add(labelStatus, status)
 		ls = set.labels()
 		d.table.put(key, ls)

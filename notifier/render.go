@@ -1,6 +1,7 @@
 package notifier
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/url"
@@ -15,8 +16,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Split returns the alerts that fire and those that are over, each most urgent first, then oldest first, then by
-// fingerprint. The notification is not changed.
+// Split returns the alerts that fire and those that are over, each most urgent first, then what others suffer
+// from, then oldest first, then by fingerprint. The notification is not changed.
 func Split(n *alertd.Notification) (firing, resolved []alertd.Notified) {
 	for _, a := range n.Alerts {
 		if a.State.Active() {
@@ -29,6 +30,12 @@ func Split(n *alertd.Notification) (firing, resolved []alertd.Notified) {
 		slices.SortStableFunc(as, func(a, b alertd.Notified) int {
 			if d := a.Severity().Rank() - b.Severity().Rank(); d != 0 {
 				return d
+			}
+			if suffers := Affected(&a.Alert) != ""; suffers != (Affected(&b.Alert) != "") {
+				if suffers {
+					return -1
+				}
+				return 1
 			}
 			if d := Began(&a.Alert).Compare(Began(&b.Alert)); d != 0 {
 				return d
@@ -115,7 +122,8 @@ func Title(n *alertd.Notification) string {
 	if len(n.Alerts)+n.Truncated > 1 {
 		parts = append(parts, Counts(n))
 	}
-	if s := shared(n.Alerts, (*alertd.Alert).Service); s != "" {
+	component := func(a *alertd.Alert) string { return a.Labels.Get(alertd.LabelComponent) }
+	if s := cmp.Or(shared(n.Alerts, (*alertd.Alert).Service), shared(n.Alerts, component)); s != "" {
 		parts = append(parts, s)
 	}
 	for i, p := range parts {

@@ -16,6 +16,7 @@ func Gallery() map[string]alertd.Notification {
 		"page":     page(),
 		"resolved": resolved(),
 		"grown":    grown(),
+		"cause":    cause(),
 		"repeat":   repeated(),
 		"storm":    storm(),
 		"digest":   digest(),
@@ -82,6 +83,24 @@ func grown() alertd.Notification {
 	payments.Trace = alertd.TraceRef{TraceID: traceID, Unsampled: true}
 	n := notification(alertd.ReasonNewAlerts, checkoutDown(), payments,
 		over(alert("ApplicationDown", "search", alertd.Critical, 5*time.Minute, 0, "search has not answered", ""), 4*time.Minute))
+	n.Seq, n.Ref = 2, "C0OPS:1768464000.000100"
+	return n
+}
+
+// cause is what three services suffer from, of which one was told before.
+func cause() alertd.Notification {
+	of := func(a alertd.Notified) alertd.Notified {
+		a.Labels = labels.NewBuilder(a.Labels).Set(alertd.LabelComponent, "pg-main").Labels()
+		a.Fingerprint = alertd.FingerprintOf(a.Labels)
+		return a
+	}
+	a := of(alert("ComponentUnhealthy", "", alertd.Critical, 20*time.Second, 3, "pg-main is unhealthy: several services report it",
+		"Look at pg-main itself, not at the services. Does it run, has it room, can it be reached?"))
+	a.Annotations = labels.NewBuilder(a.Annotations).Set(alertd.AnnotationAffected, "cart, checkout, orders").Labels()
+	a.Fresh = true
+	n := notification(alertd.ReasonNewAlerts, of(alert("ApplicationDown", "checkout", alertd.Critical, 50*time.Second, 1,
+		"checkout is down: it reports pg-main unhealthy", "Open /health/ready of the service.")), a)
+	n.GroupLabels = labels.FromStrings(alertd.LabelComponent, "pg-main")
 	n.Seq, n.Ref = 2, "C0OPS:1768464000.000100"
 	return n
 }
