@@ -173,8 +173,8 @@ func TestTeamsMistakes(t *testing.T) {
 			"b.routing.yaml:4:3: calendar \"day\" is defined twice; it is at a.routing.yaml:6:3 already"},
 		"not a team's": {map[string]string{
 			"a.routing.yaml": "global: {}\nroute: {receiver: all}\nmute_time_intervals: []\n",
-		}, "a.routing.yaml:1:9: global belongs into routing.yaml; a team's file has calendars, time_intervals, receivers, escalations, routes, inhibit_rules\n" +
-			"a.routing.yaml:2:8: route belongs into routing.yaml; a team's file has calendars, time_intervals, receivers, escalations, routes, inhibit_rules\n" +
+		}, "a.routing.yaml:1:9: global belongs into routing.yaml; a team's file has calendars, time_intervals, receivers, escalations, routes, inhibit_rules, depends_on\n" +
+			"a.routing.yaml:2:8: route belongs into routing.yaml; a team's file has calendars, time_intervals, receivers, escalations, routes, inhibit_rules, depends_on\n" +
 			"a.routing.yaml:3:1: unknown key \"mute_time_intervals\" in a team's routing file; did you mean \"time_intervals\"?"},
 		"not YAML":          {map[string]string{"a.routing.yaml": "routes: ]\n"}, "a.routing.yaml:1:1: this is not YAML: did not find expected node content"},
 		"unknown receiver":  {map[string]string{"a.routing.yaml": "routes:\n  - {receiver: al}\n"}, `a.routing.yaml:2:16: receiver "al" is not defined under receivers; did you mean "all"?`},

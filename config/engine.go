@@ -11,7 +11,7 @@ import (
 // Engine is what the engine decides by. Enrich is left to the caller.
 func (p *Policy) Engine() *engine.Policy {
 	out := &engine.Policy{
-		Version: p.Version, Route: p.Routing.Root, Inhibitions: p.Routing.Inhibitions,
+		Version: p.Version, Route: p.Routing.Root, Inhibitions: p.Routing.Inhibitions, Depends: p.Routing.Depends,
 		Intervals: p.Routing.Intervals, Calendars: p.Routing.Calendars, Rules: map[string]bool{},
 	}
 	out.Escalations = p.Routing.EscalationsByName()

@@ -28,6 +28,7 @@ import (
 type Routing struct {
 	Root        *router.Route // every node has its ID
 	Inhibitions router.Inhibitions
+	Depends     *router.Dependencies // nil: of no service it is said what it depends on
 	Intervals   router.Intervals
 	Calendars   map[string]*calendar.Calendar
 	Escalations []*router.Escalation // in the order of the file; names are unique
@@ -61,6 +62,7 @@ const (
 //	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25'],
 //	                  country: de-by, ics: closed.ics, special: {'2026-12-24': ['09:00-12:00']}}
 //	receivers: console_configs: [{}]
+//	depends_on: SERVICE: [SERVICE, …]
 //
 // The name is for positions. env looks up what ${NAME} stands for, and readFile reads the files that *_file keys
 // name, as they are written there. The error joins an [*Error] for each mistake.
@@ -119,8 +121,8 @@ type part struct {
 
 // What the routing file knows, and what a team's file may add to it.
 var (
-	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "templates", "receivers", "escalations", "route", "inhibit_rules"}
-	teamSections    = []string{"calendars", "time_intervals", "receivers", "escalations", "routes", "inhibit_rules"}
+	routingSections = []string{"global", "calendars", "time_intervals", "mute_time_intervals", "templates", "receivers", "escalations", "route", "inhibit_rules", "depends_on"}
+	teamSections    = []string{"calendars", "time_intervals", "receivers", "escalations", "routes", "inhibit_rules", "depends_on"}
 )
 
 // sections finds them in a file.
@@ -165,6 +167,7 @@ func (p *routingParser) all() {
 	})
 	p.warnUnreachable(p.out.Root)
 	p.each("inhibit_rules", p.readInhibitions)
+	p.readDependencies()
 }
 
 // section is the value of a key, or what stands for its absence.

@@ -61,7 +61,7 @@ func groupWait(a *alertd.Alert) time.Duration {
 func (m *Machine) affect(g *grouping.Group, alerts []alertd.Notified) {
 	sources := map[string]map[string]bool{} // fingerprint → services
 	for i := range alerts {
-		if a := &alerts[i]; a.State.Active() && m.policy.Inhibitions.IsSource(a.Labels) {
+		if a := &alerts[i]; a.State.Active() && m.isSource(a.Labels) {
 			sources[a.Fingerprint.String()] = map[string]bool{}
 		}
 	}
@@ -72,7 +72,7 @@ func (m *Machine) affect(g *grouping.Group, alerts []alertd.Notified) {
 		if !member.Firing {
 			continue
 		}
-		by, hidden := m.inhibitor(fp)
+		by, _, hidden := m.inhibitor(fp)
 		if services := sources[by.String()]; hidden && services != nil {
 			if service := m.alerts.get(fp).Service(); service != "" {
 				services[service] = true

@@ -193,28 +193,34 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 
 // inhibited says, and notes, whether another alert that fires hides this one.
 func (m *Machine) inhibited(g *grouping.Group, fp alertd.Fingerprint) bool {
-	by, is := m.inhibitor(fp)
+	by, how, is := m.inhibitor(fp)
 	if is {
-		m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonInhibited, By: by.String()})
+		m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonInhibited, By: by.String(), Detail: how})
 	}
 	return is
 }
 
 // hidden reports whether an alert is hidden now, by another one or by a silence.
 func (m *Machine) hidden(fp alertd.Fingerprint) bool {
-	if _, is := m.inhibitor(fp); is {
+	if _, _, is := m.inhibitor(fp); is {
 		return true
 	}
 	a := m.alerts.get(fp)
 	return a != nil && len(m.silencedBy(a)) > 0
 }
 
-func (m *Machine) inhibitor(fp alertd.Fingerprint) (alertd.Fingerprint, bool) {
+// inhibitor is the alert that hides one, by a rule or because of what its service depends on; how says the latter.
+func (m *Machine) inhibitor(fp alertd.Fingerprint) (by alertd.Fingerprint, how string, is bool) {
 	a := m.alerts.get(fp)
-	if a == nil || !m.policy.Inhibitions.IsTarget(a.Labels) {
-		return 0, false
+	if a == nil {
+		return 0, "", false
 	}
-	return m.policy.Inhibitions.InhibitedBy(a.Labels, m.sources())
+	if m.policy.Inhibitions.IsTarget(a.Labels) {
+		if by, is := m.policy.Inhibitions.InhibitedBy(a.Labels, m.sources()); is {
+			return by, "", true
+		}
+	}
+	return m.policy.Depends.InhibitedBy(a.Labels, m.sources())
 }
 
 // plan remembers one notification for each destination of the receiver.

@@ -12,6 +12,7 @@ type Policy struct {
 	Version     string // hash of the files that it was read from
 	Route       *router.Route
 	Inhibitions router.Inhibitions
+	Depends     *router.Dependencies // nil: no service depends on another one
 	Intervals   router.Intervals
 	Calendars   map[string]*calendar.Calendar
 	Receivers   []Receiver

@@ -223,9 +223,14 @@ func (m *Machine) source(a *alertd.Alert) {
 	if m.policy == nil {
 		return
 	}
-	if a.State.Active() && m.policy.Inhibitions.IsSource(a.Labels) {
+	if a.State.Active() && m.isSource(a.Labels) {
 		m.inhibitors[a.Fingerprint] = a.Labels
 	} else {
 		delete(m.inhibitors, a.Fingerprint)
 	}
+}
+
+// isSource reports whether an alert with these labels may hide others.
+func (m *Machine) isSource(ls alertd.Labels) bool {
+	return m.policy.Inhibitions.IsSource(ls) || m.policy.Depends.IsSource(ls)
 }

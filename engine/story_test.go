@@ -285,7 +285,7 @@ func (s *story) setPolicy(yaml string) {
 	r, _, err := config.ParseRouting("routing.yaml", []byte(yaml), func(string) (string, bool) { return "", false }, nil)
 	s.check(err)
 	p := &engine.Policy{
-		Version: fmt.Sprintf("%d bytes", len(yaml)), Route: r.Root, Inhibitions: r.Inhibitions, Intervals: r.Intervals,
+		Version: fmt.Sprintf("%d bytes", len(yaml)), Route: r.Root, Inhibitions: r.Inhibitions, Depends: r.Depends, Intervals: r.Intervals,
 		Calendars: r.Calendars, Escalations: r.EscalationsByName(), Rules: map[string]bool{},
 	}
 	for _, rc := range r.Receivers {
@@ -410,6 +410,9 @@ func (s *story) tell(e alertd.Entry) {
 		}
 		if by != "" {
 			by = " by " + by
+		}
+		if e.Withheld.Detail != "" {
+			by += " (" + e.Withheld.Detail + ")"
 		}
 		if !e.Withheld.Until.IsZero() {
 			until = " until " + stamp(e.Withheld.Until)

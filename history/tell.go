@@ -93,6 +93,9 @@ func withheld(s *Step, show func(time.Time) string) string {
 	case s.By != "":
 		text += " by " + s.By
 	}
+	if s.Detail != "" {
+		text += " (" + s.Detail + ")"
+	}
 	if !s.Until.IsZero() {
 		text += " until " + show(s.Until)
 	}

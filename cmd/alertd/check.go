@@ -282,6 +282,13 @@ func (f *checked) report(std streams, c *checkCmd) error {
 		for _, e := range f.rules.Explain() {
 			fmt.Fprintln(std.out, explained(e))
 		}
+		if f.routing != nil {
+			for _, service := range f.routing.Depends.Services() {
+				for _, d := range f.routing.Depends.Of(service) {
+					fmt.Fprintf(std.out, "%s: alerts of %s are withheld while %s has a critical one\n", d.How, service, d.On)
+				}
+			}
+		}
 	}
 	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", count(n, "alerting rule"), warnings)
 	return err

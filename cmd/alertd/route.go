@@ -104,6 +104,12 @@ type routeReport struct {
 	At         time.Time       `json:"at"`
 	Steps      []routeStep     `json:"steps"`
 	Deliveries []routeDelivery `json:"deliveries"`
+	DependsOn  []dependency    `json:"depends_on,omitempty"` // a critical alert of one of these keeps it quiet
+}
+
+type dependency struct {
+	Service string `json:"service"`
+	How     string `json:"how"` // "shop depends on payments, which depends on database"
 }
 
 type routeStep struct {
@@ -145,6 +151,9 @@ type routeCall struct {
 
 func newRouteReport(r *config.Routing, ls alertd.Labels, at time.Time) routeReport {
 	out := routeReport{Labels: ls, At: at.UTC(), Deliveries: []routeDelivery{}}
+	for _, d := range r.Depends.Of(alertd.ServiceOf(ls)) {
+		out.DependsOn = append(out.DependsOn, dependency{d.On, d.How})
+	}
 	for _, s := range r.Root.Trace(ls) {
 		step := routeStep{Depth: s.Depth, Matchers: amlabels.Matchers(s.Route.Matchers).String(), Receiver: s.Route.Receiver, Outcome: s.Outcome}
 		switch {
@@ -286,6 +295,14 @@ func (r routeReport) write(w io.Writer) error {
 	err := tree.write(w)
 	for _, d := range r.Deliveries {
 		err = errors.Join(err, d.write(w))
+	}
+	if err == nil && len(r.DependsOn) > 0 {
+		_, err = fmt.Fprintf(w, "\nWithheld while one of these has a critical alert that fires:\n")
+	}
+	for _, d := range r.DependsOn {
+		if err == nil {
+			_, err = fmt.Fprintf(w, "  %s (%s)\n", printable(d.Service), printable(d.How))
+		}
 	}
 	if err == nil {
 		_, err = fmt.Fprintln(w, "\nSilences, inhibition and what was told before are not looked at: a daemon at work knows them.")
