@@ -70,6 +70,7 @@ type App struct {
 	metrics     *metrics
 	outbox      *notifier.Outbox
 	poller      *healthpoll.Poller
+	review      review
 	traces      *traces // nil where no tracing back-end is configured
 	nodes       *nodes.Nodes
 	http        http.Handler // what this node answers itself
@@ -497,7 +498,11 @@ func (a *App) jobs(ctx context.Context) error {
 			return err
 		}
 	}
+	if _, err := c.AddFunc("41 6 * * *", func() { a.reviewRunbooks(ctx, notifier.NewClient()) }); err != nil {
+		return err
+	}
 	c.Start()
+	a.reviewRunbooks(ctx, notifier.NewClient()) // once at the start, so that nobody waits for the morning
 	<-ctx.Done()
 	<-c.Stop().Done()
 	return nil

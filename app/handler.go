@@ -46,7 +46,7 @@ func aboutNode(path string) bool {
 func (a *App) handler() http.Handler {
 	pages := web.Options{
 		State: a, History: a.history, Silences: a, Ready: a.readiness, Zone: a.zone,
-		Runbooks: func() *runbooks.Index { return a.current.Load().runbooks }, Version: a.o.Version, Log: a.log,
+		Runbooks: func() *runbooks.Index { return a.current.Load().runbooks }, RunbookProblems: a.review.problems, Version: a.o.Version, Log: a.log,
 	}
 	if a.traces != nil {
 		pages.Trace = a.traces.trace

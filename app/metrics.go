@@ -25,6 +25,7 @@ type metrics struct {
 	attempts         *prometheus.CounterVec
 	evaluationErrors *prometheus.CounterVec
 	traceLookups     *prometheus.CounterVec
+	runbookProblems  *prometheus.GaugeVec
 	commit           prometheus.Histogram
 	reloadOK         prometheus.Gauge
 	reloadAt         prometheus.Gauge
@@ -57,6 +58,11 @@ func newMetrics(a *App) *metrics {
 	m.attempts = vec("alertd_delivery_attempts_total", "Attempts to deliver a notification.", "receiver", "integration", "outcome", "class")
 	m.evaluationErrors = vec("alertd_evaluation_errors_total", "Evaluations of rules that failed.", "rule")
 	m.traceLookups = vec("alertd_trace_lookups_total", "Questions to the tracing back-end: found, missing, error; not asked, where too many were waited for.", "result")
+	m.runbookProblems = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "alertd_runbook_problems",
+		Help: "Alerts without a runbook (dangling), runbooks without an alert (unused) and links that lead nowhere (dead), at the last daily look.",
+	}, []string{"kind"})
+	m.registry.MustRegister(m.runbookProblems)
 	m.commit = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "alertd_commit_duration_seconds", Help: "How long one commit to the journal takes.",
 		Buckets: prometheus.ExponentialBuckets(25e-6, 2, 18),

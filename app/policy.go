@@ -49,9 +49,9 @@ func (a *App) loadPolicy() (*policy, error) {
 	for _, w := range slices.Concat(loaded.Warnings, loaded.Routing.Stale(time.Now())) {
 		a.log.Warn(w.String())
 	}
-	books, err := runbooks.Load(runbooks.Shipped())
+	books, err := runbooks.Beside(a.o.Rules)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w:\n%w", ErrFiles, err)
 	}
 	link, err := tracectx.ParseLink(a.o.Config.Traces.URLTemplate)
 	if err != nil && a.o.Config.Traces.URLTemplate != "" {

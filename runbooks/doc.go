@@ -11,6 +11,8 @@
 //	---
 //	Text for the person who was paged.
 //
+// The steps and the text may say {{ $labels.service }}, which becomes the label of the alert that the reader came from.
+//
 // [Load] reads them from any [io/fs.FS]; [Shipped] holds those of the shipped rules. The package renders a runbook
 // to safe HTML, names its address and reports rules that have none. It serves nothing and sends nothing.
 package runbooks

@@ -11,6 +11,8 @@ import (
 	"github.com/yuin/goldmark/parser"
 	"github.com/yuin/goldmark/text"
 	"github.com/yuin/goldmark/util"
+
+	"alertd"
 )
 
 // markdown renders CommonMark with tables. Raw HTML is dropped and links that run code are emptied: a runbook is
@@ -25,13 +27,15 @@ var markdown = goldmark.New(
 )
 
 // HTML renders the body of a runbook. The result is safe to put into a page whatever the file says. A link to
-// another runbook's file, OTHER.md, becomes one to OTHER, which is where alertd serves it beside this one.
-func HTML(rb Runbook) (template.HTML, error) {
+// another runbook's file, OTHER.md, becomes one to OTHER, which is where alertd serves it beside this one. Labels of the
+// alert that it is about stand where the file says {{ $labels.NAME }}, see [Fill].
+func HTML(rb Runbook, about alertd.Labels) (template.HTML, error) {
 	var out bytes.Buffer
-	if err := markdown.Convert([]byte(rb.Body), &out); err != nil {
+	body, show := hide(rb.Body, about)
+	if err := markdown.Convert([]byte(body), &out); err != nil {
 		return "", fmt.Errorf("%s: %w", rb.File, err)
 	}
-	return template.HTML(out.String()), nil //nolint:gosec // goldmark escapes; FuzzParse tries to prove it wrong
+	return template.HTML(show(out.String())), nil //nolint:gosec // goldmark escapes; FuzzParse tries to prove it wrong
 }
 
 // siblings turns links between files, which work where the files are read, into links between pages.

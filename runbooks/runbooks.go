@@ -36,6 +36,7 @@ type Runbook struct {
 	NextSteps []string        // what to do first, in order; at least one
 	Body      string          // Markdown, without the front matter
 	File      string          // where it was read from
+	Own       bool            // it is not one of those that alertd ships
 }
 
 // Index finds runbooks by alert name. It does not change after [Load] and is safe to share between goroutines.
@@ -43,10 +44,36 @@ type Index struct {
 	byAlert map[string]Runbook
 }
 
+// Folder is where people put their own runbooks, in the folder of their rules.
+const Folder = "runbooks"
+
+// Beside reads the shipped runbooks and, over them, those in [Folder] of the folder of the rules, if there is one. Errors
+// are those of [Load].
+func Beside(rules fs.FS) (*Index, error) {
+	ix, err := Load(shipped)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := fs.Stat(rules, Folder); err != nil || !info.IsDir() {
+		return ix, nil
+	}
+	own, err := load(rules, Folder)
+	if err != nil {
+		return nil, err
+	}
+	for alert, rb := range own.byAlert {
+		rb.Own = true
+		ix.byAlert[alert] = rb
+	}
+	return ix, nil
+}
+
 // Load reads every .md file in fsys and its folders, except README.md. All mistakes are reported at once, each as
 // file:line:column; the index is nil then.
-func Load(fsys fs.FS) (*Index, error) {
-	files, err := list(fsys)
+func Load(fsys fs.FS) (*Index, error) { return load(fsys, ".") }
+
+func load(fsys fs.FS, root string) (*Index, error) {
+	files, err := list(fsys, root)
 	if err != nil {
 		return nil, fmt.Errorf("runbooks: %w", err)
 	}
@@ -77,9 +104,9 @@ func Load(fsys fs.FS) (*Index, error) {
 }
 
 // list names the runbook files, sorted.
-func list(fsys fs.FS) ([]string, error) {
+func list(fsys fs.FS, root string) ([]string, error) {
 	var files []string
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(fsys, root, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -145,4 +172,15 @@ func (ix *Index) Dangling(alertnames []string) []string {
 	}
 	slices.Sort(missing)
 	return slices.Compact(missing)
+}
+
+// Unused returns people's own runbooks whose alert is none of the given names, by alert. Those that alertd ships may
+// stay when their rules are not used.
+func (ix *Index) Unused(alertnames []string) (unused []Runbook) {
+	for _, rb := range ix.All() {
+		if rb.Own && !slices.Contains(alertnames, rb.Alert) {
+			unused = append(unused, rb)
+		}
+	}
+	return unused
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -148,7 +149,10 @@ func (o *Options) alert(ctx context.Context, fp alertd.Fingerprint) (alertView, 
 	}
 	if o.Runbooks != nil {
 		if rb, ok := o.Runbooks().Find(a.Name()); ok {
-			v.Steps = steps(rb, v.Next)
+			if strings.HasSuffix(v.Runbook, "/runbooks/"+url.PathEscape(a.Name())) { // our own page: it fills in this alert's labels
+				v.Runbook += "?alert=" + fp.String()
+			}
+			v.Steps = steps(rb, v.Next, a.Labels)
 		}
 	}
 	v.Waterfall = o.waterfall(ctx, &a, &v)
@@ -257,11 +261,14 @@ func (s *seen) ledger(c *history.Chain) (conclusion string, out []decision) {
 }
 
 // steps are the first steps of a runbook; none where the alert itself says the same as the only one.
-func steps(rb runbooks.Runbook, next string) []string {
-	if len(rb.NextSteps) == 1 && rb.NextSteps[0] == next {
+func steps(rb runbooks.Runbook, next string, about alertd.Labels) (out []string) {
+	for _, step := range rb.NextSteps {
+		out = append(out, clip(runbooks.Fill(step, about), maxProse))
+	}
+	if len(out) == 1 && out[0] == next {
 		return nil
 	}
-	return rb.NextSteps
+	return out
 }
 
 const (

@@ -61,7 +61,7 @@ func TestAlertPage(t *testing.T) {
 	body, header := get(t, h, "/alerts/"+s.alerts[0].Fingerprint.String())
 	for _, want := range []string{
 		"<title>ApplicationDown · payment · alertd</title>", "firing for 4 min", "payment does not answer", "roll it back if it is younger than an hour",
-		`href="http://127.0.0.1:9093/runbooks/ApplicationDown"`, "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days",
+		`href="http://127.0.0.1:9093/runbooks/ApplicationDown?alert=` + s.alerts[0].Fingerprint.String(), "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days",
 		"Told: ops/slack/0 took it at Thu 15 Jan 19:38 CET.", "pending → firing: true for long enough",
 	} {
 		if !strings.Contains(body, want) {
@@ -146,5 +146,38 @@ func TestAlertPageOfThePast(t *testing.T) {
 		if w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), "<script") {
 			t.Errorf("%s: %d", name, w.Code)
 		}
+	}
+}
+
+// A runbook speaks of the alert that its reader came from, else of what all that fire share.
+func TestRunbookOfAnAlert(t *testing.T) {
+	s := told()
+	o := options(t, s)
+	ix, err := runbooks.Load(runbooks.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Runbooks = func() *runbooks.Index { return ix }
+	o.RunbookProblems = func() []string { return []string{"NoSuchThing has <b>no</b> runbook"} }
+	mux := http.NewServeMux()
+	mux.Handle("GET /runbooks/{name}", Runbooks(o))
+	mux.Handle("GET /runbooks/{$}", Runbooks(o))
+	for target, want := range map[string]string{
+		"/runbooks/ApplicationDown":                                         "http://payment/health/ready",
+		"/runbooks/HighErrorRate?alert=" + s.alerts[1].Fingerprint.String(): "--service checkout",
+		"/runbooks/ElevatedErrorRate":                                       "--service SERVICE",
+		"/runbooks/":                                                        "NoSuchThing has &lt;b&gt;no&lt;/b&gt; runbook",
+	} {
+		body, _ := get(t, mux, target)
+		if !strings.Contains(body, want) || strings.Contains(body, "{{") {
+			t.Errorf("%s: no %s", target, want)
+		}
+	}
+	body, _ := get(t, mux, "/runbooks/ApplicationDown")
+	if !strings.Contains(body, `href="../alerts/`+s.alerts[0].Fingerprint.String()) || !strings.Contains(body, "Last fired 3 d ago") {
+		t.Error("does not say what fires, or what fired")
+	}
+	if err := os.WriteFile(filepath.Join(t.ArtifactDir(), "runbook.html"), []byte(body), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

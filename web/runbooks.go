@@ -5,6 +5,9 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
 	"alertd/history"
 	"alertd/runbooks"
 )
@@ -19,6 +22,9 @@ func Runbooks(o Options) http.Handler {
 		ix := o.Runbooks()
 		if name == "" {
 			v.Title, v.List = "Runbooks", list(ix)
+			if o.RunbookProblems != nil {
+				v.Problems = o.RunbookProblems()
+			}
 			render(w, o.Log, "runbook.html", http.StatusOK, v)
 			return
 		}
@@ -28,20 +34,52 @@ func Runbooks(o Options) http.Handler {
 			render(w, o.Log, "runbook.html", http.StatusNotFound, v)
 			return
 		}
-		body, err := runbooks.HTML(rb)
+		s := seen{now: o.Now(), zone: o.Zone}
+		about, firing := o.about(r, rb.Alert, &s)
+		body, err := runbooks.HTML(rb, about)
 		if err != nil {
 			o.Log.Error("runbook failed", "runbook", rb.Alert, "err", err)
 			v.Title = rb.Title + " cannot be shown; alertd's log has the reason"
 			render(w, o.Log, "runbook.html", http.StatusInternalServerError, v)
 			return
 		}
-		v.Title, v.Owner, v.Body, v.One = rb.Title, rb.Owner, body, true
-		s := seen{now: o.Now(), zone: o.Zone}
+		v.Title, v.Owner, v.Body, v.One, v.Firing = rb.Title, rb.Owner, body, true, firing
 		if v.Past, err = o.past(r.Context(), &s, history.Filter{Alert: rb.Alert}); err != nil {
 			o.Log.Error("runbook page: the history failed", "err", err)
 		}
 		render(w, o.Log, "runbook.html", http.StatusOK, v)
 	})
+}
+
+// about are the labels that the reader came for: those of the alert that the address names, else those that all alerts of
+// the name share which fire now; and these alerts.
+func (o *Options) about(r *http.Request, name string, s *seen) (alertd.Labels, []one) {
+	if o.State == nil {
+		return labels.EmptyLabels(), nil
+	}
+	all, err := o.State.Alerts(r.Context())
+	if err != nil {
+		o.Log.Error("runbook page: the alerts failed", "err", err)
+	}
+	var active []*alertd.Alert
+	var firing []one
+	for i := range all {
+		a := &all[i]
+		if a.Name() != name || !a.State.Active() {
+			continue
+		}
+		if a.Fingerprint.String() == r.URL.Query().Get("alert") {
+			return a.Labels, []one{s.one(a, nil)}
+		}
+		active = append(active, a)
+		if len(firing) < maxUnfolded {
+			firing = append(firing, s.one(a, nil))
+		}
+	}
+	if len(active) == 0 {
+		return labels.EmptyLabels(), nil
+	}
+	return labels.FromMap(common(active)), firing
 }
 
 // book is a runbook's page, or the list of all.
@@ -52,6 +90,8 @@ type book struct {
 	Body         template.HTML
 	One          bool // a runbook's page
 	Past         *past
+	Firing       []one    // alerts that it is for
+	Problems     []string // with runbooks
 	List         []bookLink
 }
 

@@ -37,12 +37,13 @@ type History interface {
 
 // Options are what the dashboard shows. State is required.
 type Options struct {
-	State    State
-	History  History                                 // nil: the page says that there is none
-	Ready    func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
-	Zone     func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
-	Silences Silences                                // nil: there are no pages about them, and the dashboard shows none
-	Runbooks func() *runbooks.Index                  // asked for each request, so that a reload shows at once; nil: none
+	State           State
+	History         History                                 // nil: the page says that there is none
+	Ready           func(ctx context.Context) alertd.Health // alertd's own health; nil: not shown
+	Zone            func(calendar string) *time.Location    // in which a calendar's times are told, "" for all others; nil, or a nil answer: UTC
+	Silences        Silences                                // nil: there are no pages about them, and the dashboard shows none
+	Runbooks        func() *runbooks.Index                  // asked for each request, so that a reload shows at once; nil: none
+	RunbookProblems func() []string                         // what the last review of runbooks found; nil: nobody looks
 	// Trace fetches what the tracing back-end has of a trace, within a few seconds; nil: nobody can be asked. The error is
 	// [tracectx.ErrNoTrace] if the back-end does not have it.
 	Trace   func(ctx context.Context, ref alertd.TraceRef, at time.Time) (tracectx.Trace, error)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"alertd/app"
 	"alertd/config"
 	"alertd/lint"
 	"alertd/rules"
@@ -94,6 +95,7 @@ type checked struct {
 	problems   []problem
 	rules      *rules.Set
 	routing    *config.Routing
+	books      *runbooks.Index
 	whole      bool // the rules are all that a daemon would have
 	external   string
 	severities lint.Severities
@@ -128,6 +130,19 @@ func (f *checked) folder(fsys fs.FS) {
 	}
 	f.warn(slices.Concat(policy.Warnings, policy.Routing.Stale(time.Now())))
 	f.rules, f.routing, f.whole = policy.Rules, policy.Routing, true
+	books, err := runbooks.Beside(fsys)
+	f.fail(f.dir, err)
+	if err != nil {
+		return
+	}
+	f.books = books
+	var names []string
+	for _, r := range f.rules.Rules() {
+		names = append(names, r.Name)
+	}
+	for _, rb := range books.Unused(names) {
+		f.problems = append(f.problems, problem{f.path(rb.File), 1, 1, lint.Warning, "", fmt.Sprintf("runbook of %s, which no rule is called: rename it or delete it", rb.Alert)})
+	}
 }
 
 // files checks files one by one, each as what its name says that it is. What only shows in a whole folder, it cannot see.
@@ -164,11 +179,14 @@ func (f *checked) lint(ctx context.Context, c *checkCmd) error {
 	if f.rules == nil {
 		return nil
 	}
-	books, err := runbooks.Load(runbooks.Shipped())
-	if err != nil {
-		return err
+	if f.books == nil { // single files, or own ones that cannot be read
+		books, err := runbooks.Load(runbooks.Shipped())
+		if err != nil {
+			return err
+		}
+		f.books = books
 	}
-	in := lint.Input{Rules: f.rules, Routing: f.routing, Runbooks: books, Whole: f.whole, External: f.external}
+	in := lint.Input{Rules: f.rules, Routing: f.routing, Runbooks: f.books, Whole: f.whole, External: f.external}
 	if c.URL != "" {
 		var arrived map[string]json.RawMessage
 		if err := (daemonFlags{URL: c.URL}).get(ctx, "/api/v1/metadata", nil, &arrived); err != nil {
@@ -180,7 +198,7 @@ func (f *checked) lint(ctx context.Context, c *checkCmd) error {
 		}
 	}
 	if c.Links {
-		in.Dead = deadLinks(ctx, http.DefaultClient, lint.Links(f.rules, f.external))
+		in.Dead = app.DeadLinks(ctx, http.DefaultClient, lint.Links(f.rules, f.external))
 	}
 	for _, l := range lint.Check(in, f.severities) {
 		f.problems = append(f.problems, problem{f.path(l.File), l.Line, l.Column, l.Severity, l.Lint, l.Message})

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -16,12 +16,13 @@ const (
 	linkTimeout = 10 * time.Second
 	// linksAtOnce is how many are tried at the same time.
 	linksAtOnce = 4
-	// maxLinks bounds how many are tried at all.
-	maxLinks = 1000
+	// maxTried bounds how many are tried at all.
+	maxTried = 1000
 )
 
-// deadLinks tries links, and says of those that lead nowhere why. One that wants a login leads somewhere.
-func deadLinks(ctx context.Context, client *http.Client, links []string) map[string]string {
+// DeadLinks tries links, at most 1,000 of them, and says of those that lead nowhere why. One that wants a login leads
+// somewhere. No answer shows a URL, which may hold a password.
+func DeadLinks(ctx context.Context, client *http.Client, links []string) map[string]string {
 	var (
 		mu   sync.Mutex
 		wg   sync.WaitGroup
@@ -39,7 +40,7 @@ func deadLinks(ctx context.Context, client *http.Client, links []string) map[str
 			}
 		})
 	}
-	for _, link := range links[:min(len(links), maxLinks)] {
+	for _, link := range links[:min(len(links), maxTried)] {
 		jobs <- link
 	}
 	close(jobs)
@@ -57,7 +58,7 @@ func tryLink(ctx context.Context, client *http.Client, link string) string {
 		if err != nil {
 			return "it is not well-formed"
 		}
-		req.Header.Set("User-Agent", "alertd/"+versionText())
+		req.Header.Set("User-Agent", "alertd")
 		resp, err := client.Do(req)
 		if err != nil {
 			if e, ok := errors.AsType[*url.Error](err); ok {

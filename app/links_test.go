@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"net/http"
@@ -22,7 +22,7 @@ func TestDeadLinks(t *testing.T) {
 	down := httptest.NewServer(nil)
 	down.Close()
 	secret := strings.Replace(down.URL, "http://", "http://me:hunter2@", 1)
-	dead := deadLinks(t.Context(), s.Client(), []string{s.URL + "/here", s.URL + "/gone", s.URL + "/no-head", s.URL + "/login", s.URL + "/moved", secret, "http://[::1"})
+	dead := DeadLinks(t.Context(), s.Client(), []string{s.URL + "/here", s.URL + "/gone", s.URL + "/no-head", s.URL + "/login", s.URL + "/moved", secret, "http://[::1"})
 	for link, want := range map[string]string{s.URL + "/gone": "404 Not Found", secret: "refused", "http://[::1": "not well-formed"} {
 		if !strings.Contains(dead[link], want) || strings.Contains(dead[link], "hunter2") {
 			t.Errorf("%s: %q; want %q", link, dead[link], want)

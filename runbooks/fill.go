@@ -1,0 +1,60 @@
+package runbooks
+
+import (
+	"fmt"
+	"html"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"alertd"
+)
+
+// placeholder is a label of the alert, written as in the templates of rules.
+var placeholder = regexp.MustCompile(`\{\{-?\s*\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)\s*-?\}\}`)
+
+// Fill puts the labels of an alert where a plain text says {{ $labels.NAME }}. A label that the alert does not have, or
+// that several alerts do not share, stays a word in capitals for the reader to replace: SERVICE.
+func Fill(text string, about alertd.Labels) string {
+	return placeholder.ReplaceAllStringFunc(text, func(found string) string { return valueOf(found, about) })
+}
+
+func valueOf(found string, about alertd.Labels) string {
+	name := placeholder.FindStringSubmatch(found)[1]
+	const limit = 200
+	v := strings.Join(strings.Fields(about.Get(name)), " ")
+	if v == "" {
+		return strings.ToUpper(name)
+	}
+	if r := []rune(v); len(r) > limit {
+		v = string(r[:limit]) + "…"
+	}
+	return v
+}
+
+// The values are put in after Markdown was rendered: so none of them can be markup, in a text, in a block of code or in an
+// address. Until then a word of letters and digits, which Markdown leaves as it is, stands for each.
+const stand = "alertdlabel%dx"
+
+var (
+	standing = regexp.MustCompile(`alertdlabel[0-9]+x`)
+	inLink   = regexp.MustCompile(`(?:href|src)="[^"]*alertdlabel[0-9]+x[^"]*"`)
+)
+
+// hide replaces the placeholders of a Markdown text; show puts the values where they stood into the HTML.
+func hide(text string, about alertd.Labels) (hidden string, show func(string) string) {
+	values := map[string]string{}
+	hidden = placeholder.ReplaceAllStringFunc(text, func(found string) string {
+		word := fmt.Sprintf(stand, len(values))
+		values[word] = valueOf(found, about)
+		return word
+	})
+	return hidden, func(page string) string {
+		page = inLink.ReplaceAllStringFunc(page, func(link string) string {
+			return standing.ReplaceAllStringFunc(link, func(word string) string {
+				return html.EscapeString(strings.ReplaceAll(url.QueryEscape(values[word]), "+", "%20"))
+			})
+		})
+		return standing.ReplaceAllStringFunc(page, func(word string) string { return html.EscapeString(values[word]) })
+	}
+}
