@@ -3,7 +3,9 @@ package history
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"alertd"
@@ -17,7 +19,9 @@ type Firing struct {
 	Severity    alertd.Severity    `json:"severity"`
 	Summary     string             `json:"summary"`
 	FiredAt     time.Time          `json:"fired_at"`
-	EndedAt     time.Time          `json:"ended_at,omitzero"` // zero: it fires still
+	EndedAt     time.Time          `json:"ended_at,omitzero"`  // zero: it fires still
+	AckedBy     string             `json:"acked_by,omitempty"` // who took it first; "": nobody
+	Note        string             `json:"note,omitempty"`     // what they wrote
 }
 
 // Firings answers when alerts fired, the latest first, and how often they did in all within the filter. Of the filter,
@@ -49,7 +53,7 @@ func (s *Store) Firings(ctx context.Context, f Filter) (firings []Firing, total 
 	if err != nil {
 		return nil, 0, s.explain("read firings", err)
 	}
-	firings, err = collect(rows, func(rows *sql.Rows) (x Firing, err error) {
+	found, err := collect(rows, func(rows *sql.Rows) (x Firing, err error) {
 		var fp string
 		var began, ended int64
 		if err := rows.Scan(&fp, &x.Alert, &x.Service, &x.Severity, &x.Summary, &began, &ended); err != nil {
@@ -59,5 +63,25 @@ func (s *Store) Firings(ctx context.Context, f Filter) (firings []Firing, total 
 		x.Fingerprint, err = alertd.ParseFingerprint(fp)
 		return x, err
 	})
-	return firings, total, s.explain("read firings", err)
+	if err == nil {
+		err = takers(ctx, tx, found)
+	}
+	return found, total, s.explain("read firings", err)
+}
+
+// takers notes who took each alert while it fired.
+func takers(ctx context.Context, tx *sql.Tx, firings []Firing) error {
+	for i := range firings {
+		x := &firings[i]
+		until := int64(math.MaxInt64)
+		if !x.EndedAt.IsZero() {
+			until = micros(x.EndedAt)
+		}
+		err := tx.QueryRowContext(ctx, `SELECT by, reason FROM decisions WHERE fingerprint <> '' AND fingerprint = ?
+			AND time >= ? AND time <= ? AND kind = ? ORDER BY time, pos LIMIT 1`, x.Fingerprint.String(), micros(x.FiredAt), until, KindAcked).Scan(&x.AckedBy, &x.Note)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+	}
+	return nil
 }

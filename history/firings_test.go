@@ -27,6 +27,14 @@ func TestFirings(t *testing.T) {
 		turn("a", alertd.Firing, alertd.Resolved, 9), // in the same moment
 		turn("a", alertd.Inactive, alertd.Firing, 10),
 	))
+	b := alert("Disk", "b", "warning", alertd.Firing, at(4)).Fingerprint
+	apply(t, s, record(2, alertd.Entry{Time: at(5), Acked: &alertd.Acked{Ack: alertd.Ack{By: "ada", From: alertd.FromCLI, Why: "old logs", At: at(5)}, Alerts: []alertd.Fingerprint{b}}}))
+	if got, _, err := s.Firings(t.Context(), Filter{Service: "b"}); err != nil || got[0].AckedBy != "ada" || got[0].Note != "old logs" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, _, err := s.Firings(t.Context(), Filter{Service: "a"}); err != nil || got[0].AckedBy != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
 	type row struct {
 		service      string
 		began, ended time.Time

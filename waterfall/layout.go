@@ -101,7 +101,7 @@ func lay(w *tracectx.Waterfall, s shape) picture {
 		p.axis = append(p.axis, label{x: x, y: head - 12, text: text, kind: soft, anchor: middle, room: 100})
 	}
 	if len(rows) > 0 {
-		p.axis = append(p.axis, label{x: pad, y: head - 12, text: "solid: the critical path; ×: failed", kind: soft, room: s.names - 2*pad})
+		p.axis = append(p.axis, label{x: pad, y: head - 12, text: "solid: critical path; ×: failed", kind: soft, room: s.names - 2*pad})
 	}
 	for i := range rows {
 		p.rows = append(p.rows, layRow(&rows[i], s, head+pitch*float64(i), i%2 == 1, at))

@@ -111,6 +111,7 @@ type past struct {
 type firing struct {
 	Fired           moment
 	Service, Lasted string
+	Taken           string // by whom, and what they wrote
 }
 
 // alert collects the page of one alert; false if nobody knows it.
@@ -301,6 +302,12 @@ func (o *Options) past(ctx context.Context, s *seen, f history.Filter) (*past, e
 		row := firing{Fired: s.moment(f.FiredAt, ""), Service: clip(f.Service, maxChip), Lasted: "fires"}
 		if !f.EndedAt.IsZero() {
 			row.Lasted = "for " + span(f.EndedAt.Sub(f.FiredAt))
+		}
+		if f.AckedBy != "" {
+			row.Taken = clip("taken by "+f.AckedBy, maxChip)
+			if f.Note != "" {
+				row.Taken += ": " + clip(f.Note, maxProse)
+			}
 		}
 		p.Rows = append(p.Rows, row)
 	}

@@ -39,6 +39,9 @@ func told() shop {
 		if lasted > 0 {
 			f.EndedAt = f.FiredAt.Add(lasted)
 		}
+		if i == 1 {
+			f.AckedBy, f.Note = "ada", "the <b>pool</b> was full"
+		}
 		s.firings = append(s.firings, f)
 	}
 	return s
@@ -61,7 +64,7 @@ func TestAlertPage(t *testing.T) {
 	body, header := get(t, h, "/alerts/"+s.alerts[0].Fingerprint.String())
 	for _, want := range []string{
 		"<title>ApplicationDown · payment · alertd</title>", "firing for 4 min", "payment does not answer", "roll it back if it is younger than an hour",
-		`href="http://127.0.0.1:9093/runbooks/ApplicationDown?alert=` + s.alerts[0].Fingerprint.String(), "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days",
+		`href="http://127.0.0.1:9093/runbooks/ApplicationDown?alert=` + s.alerts[0].Fingerprint.String(), "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days", "taken by ada: the &lt;b&gt;pool&lt;/b&gt; was full",
 		"Told: ops/slack/0 took it at Thu 15 Jan 19:38 CET.", "pending → firing: true for long enough",
 	} {
 		if !strings.Contains(body, want) {
