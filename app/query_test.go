@@ -39,7 +39,8 @@ func TestPrometheusAPI(t *testing.T) {
 		{"query", []string{"query", `sum(up)`}, `"1"]}]`},
 		{"query", []string{"query", `count_over_time(up{service="api"}[5m])`}, `{"service":"api"}`},
 		{"query", []string{"query", `unread`}, `"result":[]`},
-		{"labels", nil, `["__name__","service"]`},
+		{"labels", nil, `["__name__","alertname","alertstate","service","severity"]`}, // ALERTS is among the series
+		{"query", []string{"query", `ALERTS{alertname="Down"}`}, `"alertstate":"firing"`},
 		{"label/service/values", []string{"match[]", "up"}, `["api","web"]`},
 		{"series", []string{"match[]", `up{service="api"}`}, `[{"__name__":"up","service":"api"}]`},
 		{"metadata", nil, `"unread":[{"type":"unknown"`},
