@@ -98,3 +98,17 @@ type AckRequest struct {
 	Ack       // At is not read; a zero Until means the route's ack_timeout
 	Undo bool // end the acks instead
 }
+
+// Released is a journal entry: somebody lets go what groups hold. It leaves now.
+type Released struct {
+	By     string     `json:"by"`
+	From   AckSource  `json:"from"`
+	Groups []GroupKey `json:"groups"`
+}
+
+// ReleaseRequest is what somebody asks for: to let go what is held for the groups of what is selected.
+type ReleaseRequest struct {
+	Selection
+	By   string    `json:"by"`
+	From AckSource `json:"from"`
+}

@@ -26,13 +26,14 @@ type Entry struct {
 	Policy     *PolicySet  `json:"policy,omitempty"`
 	Silence    *Silence    `json:"silence,omitempty"` // as it is from here on: made, changed or ended
 	Acked      *Acked      `json:"acked,omitempty"`
+	Released   *Released   `json:"released,omitempty"`
 }
 
 // Decisions counts the decisions that the entry holds. It is one in an entry that this version knows.
 func (e *Entry) Decisions() (n int) {
 	for _, set := range []bool{
 		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil, e.Flushed != nil, e.Planned != nil,
-		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil,
+		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil, e.Released != nil,
 	} {
 		if set {
 			n++
@@ -65,6 +66,7 @@ type Joined struct {
 	RepeatInterval time.Duration `json:"repeat_interval"`
 
 	RepageInterval time.Duration `json:"repage_interval,omitempty"` // of a critical alert that nobody took; 0: never
+	MaxHold        time.Duration `json:"max_hold,omitempty"`        // business hours hold nothing for longer; 0: for ever
 	Escalation     string        `json:"escalation,omitempty"`      // along which such an alert goes, by name
 	Step           int           `json:"step,omitempty"`            // the group is that step of Escalation, from 1; 0: it is a route's
 }

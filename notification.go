@@ -18,6 +18,8 @@ const (
 	ReasonAllResolved  Reason = "all alerts resolved"
 	ReasonRepeat       Reason = "repeat interval elapsed"
 	ReasonDigest       Reason = "business hours opened" // held until now
+	ReasonReleased     Reason = "released"              // what was held, because somebody let it go
+	ReasonMaxHold      Reason = "held for max_hold"     // business hours did not open for so long
 	ReasonRepage       Reason = "not acknowledged"      // repage_interval elapsed, and it is critical
 	ReasonEscalated    Reason = "not acknowledged, escalated"
 	ReasonAcked        Reason = "acknowledged" // told only where an earlier message is brought up to date

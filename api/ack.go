@@ -69,6 +69,25 @@ func (a *api) take(w http.ResponseWriter, r *http.Request, undo bool) error {
 	return success(w, map[string]any{"alerts": nonNil(taken)})
 }
 
+// release lets go what is held.
+func (a *api) release(w http.ResponseWriter, r *http.Request) error {
+	var req alertd.ReleaseRequest
+	if err := readBody(w, r, &req); err != nil {
+		return err
+	}
+	if req.From != alertd.FromCLI {
+		req.From = alertd.FromAPI
+	}
+	if a.o.Release == nil {
+		return unavailable("this alertd lets nothing go")
+	}
+	groups, err := a.o.Release(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	return success(w, map[string]any{"groups": nonNil(groups)})
+}
+
 // readBody reads a command's body: JSON, all of it known.
 func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {

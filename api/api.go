@@ -60,6 +60,8 @@ type Options struct {
 	// Ack lets somebody take alerts, or gives them back, and returns which. Its errors are alertd.ErrNotFound,
 	// alertd.ErrInvalid and alertd.ErrStandby, or its own.
 	Ack func(ctx context.Context, req alertd.AckRequest) ([]alertd.Fingerprint, error)
+	// Release lets go what is held, and returns for which groups. Its errors are those of Ack.
+	Release func(ctx context.Context, req alertd.ReleaseRequest) ([]alertd.GroupKey, error)
 
 	Metrics      http.Handler // GET /metrics
 	V2           http.Handler // everything below /api/v2/, see package amapi
@@ -87,21 +89,23 @@ func New(o Options) http.Handler {
 
 	mux := http.NewServeMux()
 	for pattern, h := range map[string]handler{
-		"GET /health/live":          a.live,
-		"GET /health/ready":         a.ready,
-		"GET /-/healthy":            a.plainHealthy,
-		"GET /-/ready":              a.plainReady,
-		"POST /-/reload":            a.reload,
-		"GET /api/v1/alerts":        a.alerts,
-		"GET /api/v1/queue":         a.queue,
-		"GET /api/v1/history":       a.history,
-		"GET /api/v1/why":           a.why,
-		"GET /api/v1/notifications": a.notifications,
-		"GET /api/v1/deadletters":   a.deadLetters,
-		"GET /api/v1/rules":         a.rules,
-		"GET /api/v1/status":        a.status,
-		"POST /api/v1/ack":          a.ack,
-		"POST /api/v1/unack":        a.unack,
+		"GET /health/live":           a.live,
+		"GET /health/ready":          a.ready,
+		"GET /-/healthy":             a.plainHealthy,
+		"GET /-/ready":               a.plainReady,
+		"POST /-/reload":             a.reload,
+		"GET /api/v1/alerts":         a.alerts,
+		"GET /api/v1/queue":          a.queue,
+		"GET /api/v1/history":        a.history,
+		"GET /api/v1/why":            a.why,
+		"GET /api/v1/notifications":  a.notifications,
+		"GET /api/v1/deadletters":    a.deadLetters,
+		"GET /api/v1/rules":          a.rules,
+		"GET /api/v1/status":         a.status,
+		"POST /api/v1/queue/release": a.release,
+
+		"POST /api/v1/ack":   a.ack,
+		"POST /api/v1/unack": a.unack,
 
 		"GET /api/v1/silences":          a.silences,
 		"POST /api/v1/silences":         a.makeSilence,

@@ -73,6 +73,9 @@ func TestAck(t *testing.T) {
 	if code, body := post(t, a, "/api/v1/unack", js, "", `{"alert":"Down","by":"tom"}`); code != 404 {
 		t.Error(code, body)
 	}
+	if code, body := post(t, a, "/api/v1/queue/release", js, "", `{"all":true,"by":"tom"}`); code != 404 || !strings.Contains(body, "nothing is held") {
+		t.Error(code, body)
+	}
 	s.none(t) // a program is not told who has what
 	stop()
 }

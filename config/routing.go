@@ -52,12 +52,13 @@ const (
 	defaultGroupInterval  = 5 * time.Minute
 	defaultRepeatInterval = 4 * time.Hour
 	defaultAckTimeout     = 24 * time.Hour
+	defaultMaxHold        = 7 * 24 * time.Hour
 	defaultResolveTimeout = 5 * time.Minute
 )
 
 // ParseRouting reads a routing file: Alertmanager's schema, and on top of it
 //
-//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME, repage_interval, ack_timeout, escalation: NAME (all inherited)
+//	route:     deliver: immediate | business_hours | dashboard, calendar: NAME, repage_interval, ack_timeout, max_hold, escalation: NAME (all inherited)
 //	escalations: NAME: [{after: 5m, receiver: NAME}]
 //	calendars: NAME: {time_zone: Europe/Berlin, hours: ['mon-fri 09:00-18:00'], holidays: ['2026-12-25'],
 //	                  country: de-by, ics: closed.ics, special: {'2026-12-24': ['09:00-12:00']}}
@@ -218,12 +219,12 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 	p.depth++
 	defer func() { p.depth-- }()
 
-	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, AckTimeout: defaultAckTimeout, Deliver: alertd.Immediate}
+	r := &router.Route{GroupWait: defaultGroupWait, GroupInterval: defaultGroupInterval, RepeatInterval: defaultRepeatInterval, AckTimeout: defaultAckTimeout, MaxHold: defaultMaxHold, Deliver: alertd.Immediate}
 	if parent != nil {
 		*r = router.Route{
 			Labels: parent.Labels, Receiver: parent.Receiver, GroupBy: parent.GroupBy, GroupByAll: parent.GroupByAll, Deliver: parent.Deliver, Calendar: parent.Calendar,
 			GroupWait: parent.GroupWait, GroupInterval: parent.GroupInterval, RepeatInterval: parent.RepeatInterval,
-			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout, Escalation: parent.Escalation,
+			RepageInterval: parent.RepageInterval, AckTimeout: parent.AckTimeout, MaxHold: parent.MaxHold, Escalation: parent.Escalation,
 		}
 	}
 	var children *yaml.Node
@@ -236,6 +237,7 @@ func (p *routingParser) readRoute(n *yaml.Node, parent *router.Route) *router.Ro
 		"repeat_interval":       p.durationTo(&r.RepeatInterval, "repeat_interval", 1),
 		"repage_interval":       p.repageTo(&r.RepageInterval),
 		"escalation":            p.escalationTo(&r.Escalation),
+		"max_hold":              p.durationTo(&r.MaxHold, "max_hold", 0),
 		"ack_timeout":           p.durationTo(&r.AckTimeout, "ack_timeout", 0),
 		"match":                 p.matchTo(&r.Matchers, amlabels.MatchEqual),
 		"match_re":              p.matchTo(&r.Matchers, amlabels.MatchRegexp),

@@ -15,6 +15,7 @@ import (
 //
 //	ack NAME [by=me] [for=2h] [service=api]     somebody takes all alerts of that name
 //	unack NAME                                  and gives them back
+//	release NAME|all                            what is held leaves now
 func (s *story) care(d *datadriven.TestData, args []string) bool {
 	switch d.Cmd {
 	case "ack", "unack":
@@ -30,6 +31,18 @@ func (s *story) care(d *datadriven.TestData, args []string) bool {
 			want.Until = s.now.Add(d)
 		}
 		in, err := s.m.PlanAck(s.now, want)
+		if err != nil {
+			s.out.WriteString(err.Error() + "\n")
+			return true
+		}
+		s.step(in)
+		s.due(s.now)
+	case "release":
+		want := alertd.ReleaseRequest{By: "me", From: alertd.FromCLI, Selection: alertd.Selection{Alert: args[0]}}
+		if args[0] == "all" {
+			want.Selection = alertd.Selection{All: true}
+		}
+		in, err := s.m.PlanRelease(want)
 		if err != nil {
 			s.out.WriteString(err.Error() + "\n")
 			return true
@@ -56,6 +69,19 @@ func added(a *alertd.Notified) string {
 
 // care lets somebody take what fires, or give it back.
 func (w *world) care() {
+	if w.rng.IntN(4) == 0 {
+		want := alertd.ReleaseRequest{By: "me", Selection: alertd.Selection{Alert: w.rules[w.rng.IntN(len(w.rules))].Name}}
+		if w.rng.IntN(2) == 0 {
+			want.Selection = alertd.Selection{All: true}
+		}
+		in, err := w.m.PlanRelease(want)
+		if err == nil {
+			w.step(in)
+		} else if !errors.Is(err, alertd.ErrNotFound) {
+			w.t.Fatal(err)
+		}
+		return
+	}
 	want := alertd.AckRequest{
 		Selection: alertd.Selection{Alert: w.rules[w.rng.IntN(len(w.rules))].Name}, Undo: w.rng.IntN(4) == 0,
 		Ack: alertd.Ack{By: "me", From: alertd.FromWeb},

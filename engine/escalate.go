@@ -51,7 +51,7 @@ func (m *Machine) escalate(g *grouping.Group) {
 			}
 			key := stepKey(g.Group, g.Escalation, n)
 			m.emit(alertd.Entry{Joined: &alertd.Joined{
-				Fingerprint: fp, Group: key, GroupLabels: g.GroupLabels,
+				Fingerprint: fp, Group: key, GroupLabels: g.GroupLabels, RouteLabels: g.RouteLabels,
 				Route:    fmt.Sprintf("%s, step %d of escalation %s", g.Route, n, g.Escalation),
 				Receiver: m.policy.Escalations[g.Escalation].Steps[n-1].Receiver, Delivery: alertd.Immediate,
 				GroupInterval: g.GroupInterval, Escalation: g.Escalation, Step: n,

@@ -36,6 +36,7 @@ type said struct {
 // flush lets a group speak that is due, together with all others of its receiver that the same calendar held
 // until the same opening: they leave as one digest.
 func (m *Machine) flush(g *grouping.Group) {
+	why := m.whyDigest(g)
 	first, ok := m.speak(g)
 	if !ok {
 		return
@@ -44,7 +45,7 @@ func (m *Machine) flush(g *grouping.Group) {
 		m.plan(first, g.Group, messageID(string(g.Group), first.reason, m.now, g.Seq))
 		return
 	}
-	digest := said{group: g, reason: alertd.ReasonDigest, alerts: first.alerts, digest: true}
+	digest := said{group: g, reason: why, alerts: first.alerts, digest: true}
 	r, _ := m.policy.receiver(g.Receiver)
 	for _, other := range slices.Collect(m.groups.All()) {
 		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||

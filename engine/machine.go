@@ -72,6 +72,8 @@ func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 		m.setSilences(in.Silences)
 	case Acknowledged:
 		m.acknowledge(in.Acked)
+	case Release:
+		m.release(in.Released)
 	case nil:
 		m.passTime()
 	}
@@ -155,6 +157,8 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.silences.apply(e.Time, *e.Silence)
 	case e.Acked != nil:
 		m.applyAck(e.Time, *e.Acked)
+	case e.Released != nil:
+		m.groups.Release(e.Released.Groups)
 	}
 	m.alerts.forget(e.Time, func(fp alertd.Fingerprint) bool { return len(m.groups.Of(fp)) > 0 })
 }

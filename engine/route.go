@@ -51,7 +51,7 @@ func (m *Machine) join(a *alertd.Alert, d router.Decision) {
 		Fingerprint: a.Fingerprint, Group: d.GroupKey, GroupLabels: d.GroupLabels, RouteLabels: d.RouteLabels, Route: d.Path, Receiver: d.Receiver,
 		Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
 		GroupWait: d.GroupWait, GroupInterval: d.GroupInterval, RepeatInterval: d.RepeatInterval,
-		RepageInterval: d.RepageInterval, Escalation: escalationOf(&d),
+		RepageInterval: d.RepageInterval, MaxHold: d.MaxHold, Escalation: escalationOf(&d),
 	}})
 	m.wait(m.groups.Get(d.GroupKey), a)
 }
@@ -114,10 +114,19 @@ type gate struct {
 
 // gate asks the calendar and the time intervals of a group whether it may tell something new at an instant.
 func (m *Machine) gate(g *grouping.Group, at time.Time) (gate, bool) {
+	if g.Let {
+		return gate{}, false
+	}
 	if g.Delivery == alertd.BusinessHours {
 		// A calendar that is gone from the configuration must not hold anything for ever.
 		if c := m.policy.Calendars[g.Calendar]; c != nil && !c.IsOpen(at) {
-			return gate{alertd.ReasonHeld, g.Calendar, c.NextOpen(at)}, true
+			until := c.NextOpen(at)
+			if last, bounded := heldFor(g, earlierOf(at, m.now)); !bounded || at.Before(last) {
+				if bounded {
+					until = earlierOf(until, last)
+				}
+				return gate{alertd.ReasonHeld, g.Calendar, until}, true
+			}
 		}
 	}
 	if len(g.Mute) > 0 || len(g.Active) > 0 {
@@ -175,7 +184,7 @@ func (m *Machine) reroute(a *alertd.Alert) {
 func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) {
 	same := g.Delivery == d.Deliver && g.Calendar == d.Calendar && g.GroupWait == d.GroupWait &&
 		g.GroupInterval == d.GroupInterval && g.RepeatInterval == d.RepeatInterval && g.RepageInterval == d.RepageInterval &&
-		g.Escalation == escalationOf(d) &&
+		g.Escalation == escalationOf(d) && g.MaxHold == d.MaxHold &&
 		slices.Equal(g.Mute, d.Mute) && slices.Equal(g.Active, d.Active) && labels.Equal(g.RouteLabels, d.RouteLabels)
 	if same {
 		return
@@ -184,7 +193,7 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 	j.Fingerprint, j.Route, j.RouteLabels = a.Fingerprint, d.Path, d.RouteLabels
 	j.Delivery, j.Calendar, j.Mute, j.Active = d.Deliver, d.Calendar, d.Mute, d.Active
 	j.GroupWait, j.GroupInterval, j.RepeatInterval, j.RepageInterval = d.GroupWait, d.GroupInterval, d.RepeatInterval, d.RepageInterval
-	j.Escalation = escalationOf(d)
+	j.Escalation, j.MaxHold = escalationOf(d), d.MaxHold
 	m.emit(alertd.Entry{Joined: &j})
 }
 

@@ -84,7 +84,7 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 	}
 	base := router.Route{
 		Receiver: "ops", GroupBy: []string{"alertname"}, GroupWait: 30 * time.Second, GroupInterval: 5 * time.Minute,
-		RepeatInterval: 4 * time.Hour, RepageInterval: 20 * time.Minute, AckTimeout: time.Hour, Deliver: alertd.Immediate,
+		RepeatInterval: 4 * time.Hour, RepageInterval: 20 * time.Minute, AckTimeout: time.Hour, MaxHold: 20 * time.Hour, Deliver: alertd.Immediate,
 	}
 	child := func(match, receiver string, d alertd.Delivery, wait time.Duration) *router.Route {
 		r := base

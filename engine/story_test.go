@@ -441,6 +441,8 @@ func (s *story) tell(e alertd.Entry) {
 		} else {
 			say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
 		}
+	case e.Released != nil:
+		say("%v released by %s", e.Released.Groups, e.Released.By)
 	case e.Acked != nil:
 		a := e.Acked
 		names := make([]string, len(a.Alerts))

@@ -25,6 +25,7 @@ type Group struct {
 	Reason  alertd.Reason // why not before
 	SpokeAt time.Time     // when it last spoke; zero: never
 	PagedAt time.Time     // when it last spoke of what fires, and not only of what is over
+	Let     bool          // somebody let it go: until it has spoken, nothing holds it
 	Seq     uint64        // how often it spoke, or changed what it had said
 
 	index int // in the heap of due times

@@ -112,6 +112,7 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 	}
 	if f.Spoke {
 		g.SpokeAt = at
+		g.Let = false
 		g.Seq++
 		if len(f.Told) > 0 || len(f.Closed) == 0 {
 			g.PagedAt = at
@@ -135,6 +136,15 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 		heap.Remove(&s.due, g.index)
 	}
 	return left
+}
+
+// Release notes that groups are let go.
+func (s *Set) Release(keys []alertd.GroupKey) {
+	for _, key := range keys {
+		if g := s.groups[key]; g != nil {
+			g.Let = true
+		}
+	}
 }
 
 // Acked notes that somebody has taken alerts or, where open, that nobody has them any more. What was said of them is
@@ -199,6 +209,7 @@ type stored struct {
 	Reason  alertd.Reason                  `json:"reason"`
 	SpokeAt time.Time                      `json:"spoke_at,omitzero"`
 	PagedAt time.Time                      `json:"paged_at,omitzero"`
+	Let     bool                           `json:"let,omitempty"`
 	Seq     uint64                         `json:"seq,omitempty"`
 }
 
@@ -206,7 +217,7 @@ type stored struct {
 func (s *Set) MarshalJSON() ([]byte, error) {
 	out := make([]stored, 0, len(s.groups))
 	for g := range s.All() {
-		out = append(out, stored{g.Joined, g.Members, g.Due, g.Reason, g.SpokeAt, g.PagedAt, g.Seq})
+		out = append(out, stored{g.Joined, g.Members, g.Due, g.Reason, g.SpokeAt, g.PagedAt, g.Let, g.Seq})
 	}
 	return json.Marshal(out)
 }
@@ -221,7 +232,7 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 	for _, st := range in {
 		g := &Group{
 			Joined: st.Joined, Members: st.Members, Due: st.Due, Reason: st.Reason,
-			SpokeAt: st.SpokeAt, PagedAt: st.PagedAt, Seq: st.Seq,
+			SpokeAt: st.SpokeAt, PagedAt: st.PagedAt, Let: st.Let, Seq: st.Seq,
 		}
 		s.groups[g.Group] = g
 		heap.Push(&s.due, g)

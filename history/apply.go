@@ -169,6 +169,14 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 		return w.flushed(pos, e.Time, e.Flushed)
 	case e.Acked != nil:
 		return w.acked(pos, e.Time, e.Acked)
+	case e.Released != nil:
+		for n, key := range e.Released.Groups {
+			d := decision{kind: KindReleased, group: key, by: e.Released.By, detail: string(e.Released.From), reason: string(alertd.ReasonReleased)}
+			if err := w.decision(pos, n, e.Time, d); err != nil {
+				return err
+			}
+		}
+		return nil
 	case e.Policy != nil:
 		return w.exec(w.stmts.policy, &w.bound.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
 	}

@@ -284,6 +284,7 @@ const (
 	KindClosed    Kind = "closed"    // announced as resolved
 	KindEnded     Kind = "ended"     // over, never announced
 	KindAcked     Kind = "acked"     // taken by By until Until; Reason is why, Detail from where
+	KindReleased  Kind = "released"  // of a group: By let go what it held, Detail says from where
 	KindUnacked   Kind = "unacked"   // By has it no longer, because of Reason
 )
 

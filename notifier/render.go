@@ -103,7 +103,7 @@ func Mark(s alertd.Severity, firing bool) string {
 func Title(n *alertd.Notification) string {
 	firing, resolved := Split(n)
 	if n.Digest {
-		return Line("Business hours: "+digestCounts(firing, resolved, n.Truncated), 140)
+		return Line(digestLead(n.Reason)+": "+digestCounts(firing, resolved, n.Truncated), 140)
 	}
 	parts := []string{Word(n.Severity(), len(firing) > 0)}
 	switch {
@@ -147,6 +147,17 @@ func Counts(n *alertd.Notification) string {
 		s += fmt.Sprintf(" and %d more", n.Truncated)
 	}
 	return s
+}
+
+// digestLead is why what was held leaves.
+func digestLead(why alertd.Reason) string {
+	switch why {
+	case alertd.ReasonReleased:
+		return "Released"
+	case alertd.ReasonMaxHold:
+		return "Held for long enough"
+	}
+	return "Business hours"
 }
 
 func digestCounts(firing, resolved []alertd.Notified, truncated int) string {

@@ -35,6 +35,7 @@ type Route struct {
 	RepeatInterval time.Duration
 	RepageInterval time.Duration // a critical alert that nobody took is told again so often; 0: it is not
 	Escalation     *Escalation   // where it goes besides; nil: nowhere
+	MaxHold        time.Duration // business hours hold nothing for longer; 0: for ever
 	AckTimeout     time.Duration // how long an ack holds that names no end; 0: as long as the alert
 	Labels         alertd.Labels // templates, for the texts of notifications; they do not take part in grouping
 	MuteTimeIntervals,
@@ -55,6 +56,7 @@ type Decision struct {
 	RepeatInterval time.Duration
 	RepageInterval time.Duration
 	AckTimeout     time.Duration
+	MaxHold        time.Duration
 	Escalation     *Escalation // shared with the tree, not to be changed
 	Deliver        alertd.Delivery
 	Calendar       string
@@ -106,6 +108,7 @@ func (r *Route) decision(ls alertd.Labels, path string) Decision {
 		RepageInterval: r.RepageInterval,
 		AckTimeout:     r.AckTimeout,
 		Escalation:     r.Escalation,
+		MaxHold:        r.MaxHold,
 		Deliver:        r.Deliver,
 		Calendar:       r.Calendar,
 		Mute:           r.MuteTimeIntervals,

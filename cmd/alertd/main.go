@@ -35,7 +35,7 @@ type commands struct {
 	Unack    unackCmd    `cmd:"" help:"Give alerts back that somebody has taken."`
 	History  historyCmd  `cmd:"" help:"Show what happened: every change of every alert's state."`
 	Why      whyCmd      `cmd:"" help:"Say why an alert was told, or was not: every decision, with its reason."`
-	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when."`
+	Queue    queueCmd    `cmd:"" help:"Show the alerts that wait, why, and until when; let them go."`
 	Silence  silenceCmd  `cmd:"" help:"Make, show and end silences; see first what one would hide."`
 	Calendar calendarCmd `cmd:"" help:"Show business hours: openings, holidays, changes of the clocks."`
 	Route    routeCmd    `cmd:"" help:"Show who is told of an alert, when and why."`

@@ -8,13 +8,13 @@ import (
 	"alertd"
 )
 
-type queueCmd struct {
+type queueShowCmd struct {
 	daemonFlags
 	outputFlags
 }
 
 // Run shows what waits, in the order in which the daemon will look at it.
-func (c *queueCmd) Run(ctx context.Context, std streams) error {
+func (c *queueShowCmd) Run(ctx context.Context, std streams) error {
 	var data struct {
 		Held []json.RawMessage `json:"held"`
 	}
