@@ -29,6 +29,8 @@ const (
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
 	maxTurn = 2_000
+	// maxPosted bounds the posted alerts that one turn takes, for the same reason: a turn speaks only at its end.
+	maxPosted = 1_000
 )
 
 // leader is the process while it leads: it decides and delivers. One goroutine, that of run, owns it.
@@ -43,6 +45,7 @@ type leader struct {
 	arrivals chan []arrival
 	answers  chan alertd.Attempt
 	obeyed   []chan error // commands of this turn, to be acknowledged
+	posted   int          // alerts in them
 
 	// Where the reader of events starts; these do not change afterwards.
 	met     uint64 // the checkpoint
@@ -166,6 +169,9 @@ func (l *leader) obey(c command, inputs []engine.Input) []engine.Input {
 		return inputs
 	}
 	l.obeyed = append(l.obeyed, c.done)
+	if p, ok := in.(engine.AlertsPosted); ok {
+		l.posted += len(p.Alerts)
+	}
 	l.traces.asked(c.ctx)
 	return append(inputs, in)
 }
@@ -175,12 +181,15 @@ func (l *leader) acknowledge(err error) {
 	for _, done := range l.obeyed {
 		done <- err
 	}
-	l.obeyed = l.obeyed[:0]
+	l.obeyed, l.posted = l.obeyed[:0], 0
 }
 
 // waiting takes what else is there already: answers first, since a page may follow from them.
 func (l *leader) waiting(inputs []engine.Input) []engine.Input {
 	for range maxTurn {
+		if l.posted >= maxPosted {
+			break
+		}
 		select {
 		case a := <-l.answers:
 			inputs = append(inputs, engine.Answered{Attempt: a})
