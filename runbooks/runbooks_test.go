@@ -2,6 +2,7 @@ package runbooks_test
 
 import (
 	"fmt"
+	"html"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -164,7 +165,8 @@ func TestLabelsInText(t *testing.T) {
 	for src, want := range map[string]string{
 		"Ask {{ $labels.service }} about {{$labels.zone}}.": "<p>Ask api about ZONE.</p>",
 		"`curl {{ $labels.service }}`":                      "<p><code>curl api</code></p>",
-		"```\ncurl {{ $labels.evil }}\n```":                 "<pre><code>curl &lt;img src=x&gt;` # x [y](javascript:alert(1))\n</code></pre>",
+		"```\ncurl {{ $labels.evil }}\n```":                 "<pre><code>curl EVIL\n</code></pre>",
+		"`curl {{ $labels.evil }}` {{ $labels.service }}":   "<p><code>curl EVIL</code> api</p>",
 		"[x](https://g.example/?s={{$labels.evil}})":        `<p><a href="https://g.example/?s=%3Cimg%20src%3Dx%3E%60%20%23%20x%20%5By%5D%28javascript%3Aalert%281%29%29">x</a></p>`,
 		"[x]({{$labels.url}})":                              `<p><a href="javascript%3Aalert%281%29%2F%2F">x</a></p>`,
 		"{{ $labels.evil }}":                                "<p>&lt;img src=x&gt;` # x [y](javascript:alert(1))</p>",
@@ -176,6 +178,30 @@ func TestLabelsInText(t *testing.T) {
 	}
 	if got := runbooks.Fill("{{ $labels.service }}, {{ $labels.pod }}, {{ other }}", about); got != "api, POD, {{ other }}" {
 		t.Error(got)
+	}
+}
+
+// What people copy into a terminal is a word, whatever an alert calls itself; elsewhere its name is told as it is.
+func TestCommandsAreNotWrittenByLabels(t *testing.T) {
+	for value, word := range map[string]bool{
+		"api": true, "/dev/sda1": true, "10.0.0.1:8080": true, "größe_1": true, "a=b": true, "user@host": true,
+		"$(reboot)": false, "`reboot`": false, "a; reboot": false, "a' -o /etc/passwd '": false, `a"} or vector(1)`: false, "--url=http://evil.example": false,
+		"-rf": false, "a|sh": false, "a>b": false, "a&b": false, "~root": false, "*": false, "a\nb": false, "a\\b": false, "#a": false, "a{b,c}": false, "!!": false,
+	} {
+		want := value
+		if !word {
+			want = "SERVICE"
+		}
+		about := labels.FromStrings("service", value)
+		if got := runbooks.Fill("run `x {{ $labels.service }}` now", about); got != "run `x "+want+"` now" {
+			t.Errorf("%q in a step: %s", value, got)
+		}
+		for _, src := range []string{"run `x {{ $labels.service }}` now", "```\nx {{ $labels.service }}\n```\n", "    x {{ $labels.service }}\n"} {
+			out, err := runbooks.HTML(runbooks.Runbook{Body: src}, about)
+			if text := html.UnescapeString(string(out)); err != nil || !strings.Contains(text, "x "+want+"<") && !strings.Contains(text, "x "+want+"\n<") {
+				t.Errorf("%q: %s", value, text)
+			}
+		}
 	}
 }
 
@@ -230,10 +256,12 @@ func TestShipped(t *testing.T) {
 		if rb.File != rb.Alert+".md" {
 			t.Errorf("%s is for %s: name the file after the alert", rb.File, rb.Alert)
 		}
-		for _, heading := range []string{"## What it means", "## How to see it", "## First three things to do", "## When to escalate"} {
-			if !strings.Contains(rb.Body, heading+"\n") {
-				t.Errorf("%s lacks %q", rb.File, heading)
-			}
+		if rb.Owner == "" || rb.Title == rb.Alert {
+			t.Errorf("%s lacks an owner or a title", rb.File)
+		}
+		want := []string{"What it means", "How to see it", "First three things to do", "When to escalate", "What to write down"}
+		if got := headings(rb.Body); !slices.Equal(got, want) {
+			t.Errorf("%s has the headings %q, not %q", rb.File, got, want)
 		}
 		if !strings.Contains(rb.Body, "\n3. ") || strings.Contains(rb.Body, "\n4. ") {
 			t.Errorf("%s does not list three things to do", rb.File)
@@ -278,7 +306,9 @@ func shippedRules(t *testing.T) map[string]string {
 		}
 		for _, g := range f.Groups {
 			for _, r := range g.Rules {
-				found[r.Alert] = r.Labels.Severity
+				if r.Alert != "" { // else it records
+					found[r.Alert] = r.Labels.Severity
+				}
 			}
 		}
 	}
@@ -293,6 +323,21 @@ func keys(m map[string]string) (ks []string) {
 		ks = append(ks, k)
 	}
 	return ks
+}
+
+// headings are those of a Markdown text, at the level ##, without what is code.
+func headings(body string) (found []string) {
+	code := false
+	for line := range strings.Lines(body) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "```") {
+			code = !code
+		}
+		if heading, ok := strings.CutPrefix(line, "## "); ok && !code {
+			found = append(found, heading)
+		}
+	}
+	return found
 }
 
 // links are the targets of [text](target).
