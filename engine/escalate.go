@@ -41,13 +41,21 @@ func (m *Machine) nextStep(g *grouping.Group, fp alertd.Fingerprint) (n int, due
 	return 0, time.Time{}, false
 }
 
-// escalate lets the alerts of a group that nobody has taken go as many steps as are due.
-func (m *Machine) escalate(g *grouping.Group) {
+// maxCalled bounds the steps that the alerts of a group take at once, so that they fit into a commit; the rest takes them
+// right after.
+const maxCalled = 300
+
+// escalate lets the alerts of a group that nobody has taken go as many steps as are due. It reports whether there are more.
+func (m *Machine) escalate(g *grouping.Group) (more bool) {
+	taken := 0
 	for _, fp := range m.open(g) {
 		for {
 			n, due, ok := m.nextStep(g, fp)
 			if !ok || due.After(m.now) {
 				break
+			}
+			if taken++; taken > maxCalled {
+				return true
 			}
 			key := stepKey(g.Group, g.Escalation, n)
 			m.emit(alertd.Entry{Joined: &alertd.Joined{
@@ -59,4 +67,5 @@ func (m *Machine) escalate(g *grouping.Group) {
 			m.hasten(m.groups.Get(key), m.now, alertd.ReasonEscalated)
 		}
 	}
+	return false
 }

@@ -135,10 +135,11 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		}})
 	}
 	if m.groups.Get(g.Group) == g {
-		if !closed {
-			m.escalate(g)
-		}
+		more := !closed && m.escalate(g)
 		m.again(g, gt, closed)
+		if more {
+			m.hasten(g, m.now, alertd.ReasonEscalated)
+		}
 	}
 	return s, speaks
 }
