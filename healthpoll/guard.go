@@ -93,8 +93,8 @@ func (g *guard) move(before, after string) {
 func (g *guard) blind() bool { return g.fleet >= minFleet && 2*g.failed > g.fleet }
 
 // judge says of a target that cannot be reached since first whether that is its own fault. What was asked since then
-// is the evidence: it takes an interval until all targets were asked, so for at most that long it may be too
-// early to say.
+// is the evidence, but for what was asked in the same second, perhaps before. It takes an interval until all targets were
+// asked, or two where the machine is busy, so for at most that long it may be too early to say.
 func (g *guard) judge(first, now time.Time, interval time.Duration) doubt {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -103,12 +103,12 @@ func (g *guard) judge(first, now time.Time, interval time.Duration) doubt {
 		return sure
 	case g.blind():
 		return blind
-	case now.Sub(first) >= min(interval, maxHold):
+	case now.Sub(first) >= min(2*interval, maxHold):
 		return sure
 	}
 	asked, missed := 0, 0
 	for _, t := range g.ring {
-		if first.Unix() <= t.second && t.second <= now.Unix() {
+		if first.Unix() < t.second && t.second <= now.Unix() {
 			asked, missed = asked+t.asked, missed+t.missed
 		}
 	}

@@ -177,21 +177,27 @@ func TestGuard(t *testing.T) {
 	at := time.Unix(1_000_000, 0)
 	var g guard
 	g.resize(10, nil)
-	for range 6 { // others answer
+	for range 6 { // others answer, perhaps before
 		g.note("", "", false, at)
 	}
 	g.note("", "refused", false, at)
-	if d := g.judge(at, at.Add(4*time.Second), 10*time.Second); d != sure {
+	if d := g.judge(at, at.Add(4*time.Second), 10*time.Second); d != suspicious {
+		t.Errorf("what was asked in the same second: %v", d)
+	}
+	if d := g.judge(at.Add(-time.Second), at.Add(4*time.Second), 10*time.Second); d != sure {
 		t.Errorf("one of seven: %v", d)
 	}
 	for range 4 {
 		g.note("", "timeout", false, at.Add(time.Second))
 	}
-	if d := g.judge(at.Add(time.Second), at.Add(5*time.Second), 10*time.Second); d != suspicious {
+	if d := g.judge(at, at.Add(5*time.Second), 10*time.Second); d != suspicious {
 		t.Errorf("all four since then: %v", d)
 	}
-	if d := g.judge(at.Add(time.Second), at.Add(11*time.Second), 10*time.Second); d != sure {
-		t.Errorf("an interval later: %v", d)
+	if d := g.judge(at, at.Add(19*time.Second), 10*time.Second); d != suspicious {
+		t.Errorf("within two intervals: %v", d)
+	}
+	if d := g.judge(at, at.Add(20*time.Second), 10*time.Second); d != sure {
+		t.Errorf("two intervals later: %v", d)
 	}
 	if g.reason() != "" {
 		t.Errorf("five of ten: %s", g.reason())
