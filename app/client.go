@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -63,9 +64,7 @@ type headed struct {
 // RoundTrip leaves the caller's request as it is.
 func (t headed) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
-	for name, values := range t.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, t.header)
 	return t.next.RoundTrip(r)
 }
 

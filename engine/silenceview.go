@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"alertd"
@@ -131,13 +132,11 @@ func broad(s *silence, matching, firing []*alertd.Alert) string {
 // few names the first of a list.
 func few(names []string) string {
 	const shown = 5
-	text := ""
-	for i, name := range names[:min(len(names), shown)] {
-		if i > 0 {
-			text += ", "
-		}
-		text += cmp.Or(name, "(no service)")
+	named := make([]string, 0, shown)
+	for _, name := range names[:min(len(names), shown)] {
+		named = append(named, cmp.Or(name, "(no service)"))
 	}
+	text := strings.Join(named, ", ")
 	if more := len(names) - shown; more > 0 {
 		text += fmt.Sprintf(" and %d more", more)
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -140,9 +141,7 @@ func TestSilenceForm(t *testing.T) {
 	}
 	with := func(name, value string) url.Values {
 		other := url.Values{}
-		for k, v := range form {
-			other[k] = v
-		}
+		maps.Copy(other, form)
 		other.Set(name, value)
 		return other
 	}
