@@ -213,7 +213,7 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 	level := levelOf(a.Severity())
 	v := alertView{
 		Style: template.CSS(style), Icon: icons["ok"], Now: s.moment(s.now, ""), //nolint:gosec // our own file
-		Level: level, Severity: string(a.Severity()), Name: clip(a.Name(), maxChip), Service: clip(a.Service(), maxChip),
+		Level: level, Severity: clip(string(a.Severity()), maxChip), Name: clip(a.Name(), maxChip), Service: clip(a.Service(), maxChip),
 		Over: order(a.State) == over, Value: number(a.Value), Rule: clip(a.Rule, maxChip), Fired: s.moment(a.FiredAt, ""),
 	}
 	o := s.one(a, nil)

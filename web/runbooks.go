@@ -21,7 +21,8 @@ func Runbooks(o Options) http.Handler {
 		v := book{Style: template.CSS(style)} //nolint:gosec // our own file
 		ix := o.Runbooks()
 		if name == "" {
-			v.Title, v.List = "Runbooks", list(ix)
+			v.Title = "Runbooks"
+			v.list(ix)
 			if o.RunbookProblems != nil {
 				v.Problems = o.RunbookProblems()
 			}
@@ -30,7 +31,8 @@ func Runbooks(o Options) http.Handler {
 		}
 		rb, ok := ix.Find(name)
 		if !ok {
-			v.Title, v.List = "There is no runbook "+clip(name, maxChip), list(ix)
+			v.Title = "There is no runbook " + clip(name, maxChip)
+			v.list(ix)
 			render(w, o.Log, "runbook.html", http.StatusNotFound, v)
 			return
 		}
@@ -93,18 +95,22 @@ type book struct {
 	Firing       []one    // alerts that it is for
 	Problems     []string // with runbooks
 	List         []bookLink
+	More         int // runbooks that are not listed
 }
 
 type bookLink struct{ Name, Title, Path string }
 
-func list(ix *runbooks.Index) []bookLink {
-	var out []bookLink
-	for _, rb := range ix.All() {
-		title := rb.Title
-		if title == rb.Alert {
+// maxBooks bounds the list of runbooks. Those that are not on it have their page all the same.
+const maxBooks = 1000
+
+func (v *book) list(ix *runbooks.Index) {
+	all := ix.All()
+	for _, rb := range all[:min(len(all), maxBooks)] {
+		title := clip(rb.Title, maxChip)
+		if rb.Title == rb.Alert {
 			title = ""
 		}
-		out = append(out, bookLink{rb.Alert, title, "./" + url.PathEscape(rb.Alert)})
+		v.List = append(v.List, bookLink{clip(rb.Alert, maxChip), title, "./" + url.PathEscape(rb.Alert)})
 	}
-	return out
+	v.More = len(all) - len(v.List)
 }

@@ -23,11 +23,13 @@ const (
 	maxHeld        = 100
 	maxReview      = 20
 	maxServices    = 200
+	maxChecks      = 20 // of one service
 	maxTransitions = 25
 	maxUnfolded    = 6   // alerts of one card that show at once
 	maxChips       = 12  // labels shown of one alert
 	maxChip        = 160 // characters of one label
 	maxProse       = 400 // characters of a summary, a next step, an error
+	maxLink        = 2000
 )
 
 // reviewed is how far back "info to review" looks, stale how old a health report may be.
@@ -159,6 +161,7 @@ type service struct {
 	Ago                 string
 	Stale               bool
 	Checks              []check
+	More                int // checks that are not shown
 }
 
 type check struct {
@@ -462,8 +465,8 @@ func (s *seen) rows(ts []history.Transition) []row {
 		t := &ts[i]
 		r := row{
 			Level: levelOf(t.Severity), Name: clip(t.Alert, maxChip), Service: clip(t.Service, maxChip),
-			Time: s.moment(t.Time, ""), Ago: ago(s.now.Sub(t.Time)), From: string(t.From), To: string(t.To),
-			Reason: string(t.Reason), Runbook: link(t.RunbookURL), Trace: link(t.TraceURL),
+			Time: s.moment(t.Time, ""), Ago: ago(s.now.Sub(t.Time)), From: clip(string(t.From), maxChip), To: clip(string(t.To), maxChip),
+			Reason: clip(string(t.Reason), maxChip), Runbook: link(t.RunbookURL), Trace: link(t.TraceURL),
 		}
 		if t.Summary != t.Alert {
 			r.Summary = clip(t.Summary, maxProse)
@@ -527,6 +530,10 @@ func (s *seen) report(h alertd.Health) service {
 			Level: healthLevel(c.Status), Name: clip(name, maxChip), Status: clip(string(c.Status), maxChip),
 			Latency: latency(c.LatencyMS), Error: clip(c.Error, maxProse),
 		})
+	}
+	if len(out.Checks) > maxChecks {
+		slices.SortStableFunc(out.Checks, func(a, b check) int { return cmp.Compare(wellness[a.Level], wellness[b.Level]) })
+		out.Checks, out.More = out.Checks[:maxChecks], len(out.Checks)-maxChecks
 	}
 	return out
 }
@@ -618,8 +625,12 @@ func latency(ms float64) string {
 	}
 }
 
-// link is u where it is an absolute link of http or https, else "": a label may not choose what a click runs.
+// link is u where it is an absolute link of http or https, and not too long, else "": a label may not choose what a click
+// runs, nor fill the page.
 func link(u string) string {
+	if len(u) > maxLink {
+		return ""
+	}
 	p, err := url.Parse(u)
 	if err != nil || (p.Scheme != "http" && p.Scheme != "https") || p.Host == "" || p.User != nil {
 		return ""
