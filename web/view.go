@@ -241,30 +241,29 @@ var levels = []struct{ level, title, one, many string }{
 func levelOf(s alertd.Severity) string { return levels[min(s.Rank(), len(levels)-1)].level }
 
 func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, counts []count) {
-	alerts := slices.Clone(s.alerts)
-	slices.SortStableFunc(alerts, func(a, b alertd.Alert) int {
-		return cmp.Or(
-			cmp.Compare(order(a.State), order(b.State)),
-			a.ActiveAt.Compare(b.ActiveAt),
-			cmp.Compare(a.Fingerprint, b.Fingerprint),
-		)
-	})
+	byLevel := map[string][]*alertd.Alert{}
+	for i := range s.alerts {
+		if a := &s.alerts[i]; order(a.State) != over {
+			level := levelOf(a.Severity())
+			byLevel[level] = append(byLevel[level], a)
+		}
+	}
 	for _, l := range levels {
-		var shown []*alertd.Alert
-		n, more := 0, 0
-		for i := range alerts {
-			a := &alerts[i]
-			if levelOf(a.Severity()) != l.level || order(a.State) == over {
-				continue
-			}
+		shown, n, more := byLevel[l.level], 0, 0
+		for _, a := range shown {
 			if a.State.Active() {
 				n++
 			}
-			if len(shown) < maxAlerts {
-				shown = append(shown, a)
-			} else {
-				more++
-			}
+		}
+		slices.SortFunc(shown, func(a, b *alertd.Alert) int {
+			return cmp.Or(
+				cmp.Compare(order(a.State), order(b.State)),
+				a.ActiveAt.Compare(b.ActiveAt),
+				cmp.Compare(a.Fingerprint, b.Fingerprint),
+			)
+		})
+		if len(shown) > maxAlerts {
+			shown, more = shown[:maxAlerts], len(shown)-maxAlerts
 		}
 		if l.level != "info" && len(shown) > 0 { // info has a list of its own
 			out = append(out, section{l.level, l.title, s.cards(shown, l.level, waits), more})
@@ -412,20 +411,13 @@ func chips(ls alertd.Labels, want func(labels.Label) bool) (out []chip, hidden i
 
 // waiting groups what leaves together, first due first, and notes in waits where each alert waits.
 func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended, more int) {
-	all := slices.Clone(s.held)
-	slices.SortStableFunc(all, func(a, b alertd.Held) int {
-		return cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Reason, b.Reason),
-			cmp.Compare(a.Calendar, b.Calendar), cmp.Compare(a.Alert.Severity().Rank(), b.Alert.Severity().Rank()),
-			cmp.Compare(a.Alert.Name(), b.Alert.Name()), cmp.Compare(a.Alert.Service(), b.Alert.Service()),
-			cmp.Compare(order(a.Alert.State), order(b.Alert.State)), cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint))
-	})
+	all := s.byRelease()
 	type key struct {
 		until                      int64
 		receiver, reason, calendar string
 	}
 	var last key
-	for i := range all {
-		h := &all[i]
+	for i, h := range all {
 		until, in := s.moment(h.Until, h.Calendar), until(h.Until.Sub(s.now))
 		if waits[h.Alert.Fingerprint] == nil {
 			waits[h.Alert.Fingerprint] = &held{Until: until, In: in, Receiver: clip(h.Receiver, maxChip)}
@@ -457,6 +449,33 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 		r.Alerts = append(r.Alerts, w)
 	}
 	return out, ended, more
+}
+
+// byRelease are those that wait in the order in which people hear of them. What is compared is looked up once for each, since
+// there may be thousands.
+func (s *seen) byRelease() []*alertd.Held {
+	type entry struct {
+		*alertd.Held
+		rank, over    int
+		name, service string
+	}
+	all := make([]entry, len(s.held))
+	for i := range s.held {
+		h := &s.held[i]
+		all[i] = entry{h, h.Alert.Severity().Rank(), order(h.Alert.State), h.Alert.Name(), h.Alert.Service()}
+	}
+	slices.SortFunc(all, func(a, b entry) int {
+		if c := cmp.Or(a.Until.Compare(b.Until), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Calendar, b.Calendar), cmp.Compare(a.rank, b.rank)); c != 0 {
+			return c
+		}
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.service, b.service), cmp.Compare(a.over, b.over),
+			cmp.Compare(a.Alert.Fingerprint, b.Alert.Fingerprint), cmp.Compare(a.Group, b.Group))
+	})
+	out := make([]*alertd.Held, len(all))
+	for i := range all {
+		out[i] = all[i].Held
+	}
+	return out
 }
 
 func (s *seen) rows(ts []history.Transition) []row {
@@ -503,27 +522,37 @@ func (s *seen) review() (out []row, more int) {
 }
 
 func (s *seen) reports() (out []service, hidden int) {
-	for _, h := range s.services {
-		out = append(out, s.report(h))
+	all := make([]*alertd.Health, len(s.services))
+	for i := range s.services {
+		all[i] = &s.services[i]
 	}
 	// What is unwell first: that is what people look for.
-	slices.SortStableFunc(out, func(a, b service) int {
-		return cmp.Or(cmp.Compare(wellness[a.Level], wellness[b.Level]), cmp.Compare(a.Name, b.Name))
+	slices.SortFunc(all, func(a, b *alertd.Health) int {
+		return cmp.Or(cmp.Compare(wellness[s.wellness(a)], wellness[s.wellness(b)]), cmp.Compare(a.Service, b.Service))
 	})
-	if len(out) > maxServices {
-		out, hidden = out[:maxServices], len(out)-maxServices
+	if len(all) > maxServices {
+		all, hidden = all[:maxServices], len(all)-maxServices
+	}
+	for _, h := range all {
+		out = append(out, s.report(*h))
 	}
 	return out, hidden
+}
+
+// wellness is the level of a report. Who was healthy once and is silent since is a warning: nobody knows whether it is.
+func (s *seen) wellness(h *alertd.Health) string {
+	level := healthLevel(h.Status)
+	if level == "ok" && s.now.Sub(h.Timestamp) > stale {
+		return "warning"
+	}
+	return level
 }
 
 var wellness = map[string]int{"critical": 0, "warning": 1, "ok": 2}
 
 func (s *seen) report(h alertd.Health) service {
 	age := s.now.Sub(h.Timestamp)
-	out := service{Level: healthLevel(h.Status), Name: clip(h.Service, maxChip), Status: clip(string(h.Status), maxChip), Ago: ago(age), Stale: age > stale}
-	if out.Stale && out.Level == "ok" {
-		out.Level = "warning" // it was healthy once: nobody knows whether it is
-	}
+	out := service{Level: s.wellness(&h), Name: clip(h.Service, maxChip), Status: clip(string(h.Status), maxChip), Ago: ago(age), Stale: age > stale}
 	for _, name := range slices.Sorted(maps.Keys(h.Checks)) {
 		c := h.Checks[name]
 		out.Checks = append(out.Checks, check{
