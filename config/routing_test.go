@@ -234,8 +234,10 @@ inhibit_rules:
 	if len(r.Inhibitions) != 2 || r.Inhibitions[0].Name != "down" || r.Inhibitions[0].Equal[0] != "service" {
 		t.Fatalf("inhibitions %+v", r.Inhibitions)
 	}
+	in := router.NewInhibitor(r.Inhibitions, nil)
+	in.Add(1, labels.FromStrings("kind", "node"))
 	for ls, want := range map[string]bool{"pod": true, "container": true, "node": false, "podx": false} {
-		if got := r.Inhibitions.IsTarget(labels.FromStrings("kind", ls)); got != want {
+		if _, _, got := in.InhibitedBy(labels.FromStrings("kind", ls)); got != want {
 			t.Errorf("kind %s is a target: %t, want %t", ls, got, want)
 		}
 	}

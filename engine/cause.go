@@ -59,10 +59,10 @@ func groupWait(a *alertd.Alert) time.Duration {
 // affect writes into the alerts that a group tells whom else they concern: the services of the alerts of the group that
 // they hide. So a page about a cause names all that suffer from it, though nobody is paged for each of them.
 func (m *Machine) affect(g *grouping.Group, alerts []alertd.Notified) {
-	sources := map[string]map[string]bool{} // fingerprint → services
+	sources := map[alertd.Fingerprint]map[string]bool{} // → services
 	for i := range alerts {
-		if a := &alerts[i]; a.State.Active() && m.isSource(a.Labels) {
-			sources[a.Fingerprint.String()] = map[string]bool{}
+		if a := &alerts[i]; m.inhibitor.Has(a.Fingerprint) {
+			sources[a.Fingerprint] = map[string]bool{}
 		}
 	}
 	if len(sources) == 0 {
@@ -72,8 +72,8 @@ func (m *Machine) affect(g *grouping.Group, alerts []alertd.Notified) {
 		if !member.Firing {
 			continue
 		}
-		by, _, hidden := m.inhibitor(fp)
-		if services := sources[by.String()]; hidden && services != nil {
+		by, _, hidden := m.hiddenBy(fp)
+		if services := sources[by]; hidden && services != nil {
 			if service := m.alerts.get(fp).Service(); service != "" {
 				services[service] = true
 			}
@@ -81,7 +81,7 @@ func (m *Machine) affect(g *grouping.Group, alerts []alertd.Notified) {
 	}
 	for i := range alerts {
 		a := &alerts[i]
-		names := slices.Sorted(maps.Keys(sources[a.Fingerprint.String()]))
+		names := slices.Sorted(maps.Keys(sources[a.Fingerprint]))
 		if len(names) == 0 {
 			continue
 		}

@@ -195,7 +195,7 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 
 // inhibited says, and notes, whether another alert that fires hides this one.
 func (m *Machine) inhibited(g *grouping.Group, fp alertd.Fingerprint) bool {
-	by, how, is := m.inhibitor(fp)
+	by, how, is := m.hiddenBy(fp)
 	if is {
 		m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonInhibited, By: by.String(), Detail: how})
 	}
@@ -204,25 +204,20 @@ func (m *Machine) inhibited(g *grouping.Group, fp alertd.Fingerprint) bool {
 
 // hidden reports whether an alert is hidden now, by another one or by a silence.
 func (m *Machine) hidden(fp alertd.Fingerprint) bool {
-	if _, _, is := m.inhibitor(fp); is {
+	if _, _, is := m.hiddenBy(fp); is {
 		return true
 	}
 	a := m.alerts.get(fp)
 	return a != nil && len(m.silencedBy(a)) > 0
 }
 
-// inhibitor is the alert that hides one, by a rule or because of what its service depends on; how says the latter.
-func (m *Machine) inhibitor(fp alertd.Fingerprint) (by alertd.Fingerprint, how string, is bool) {
+// hiddenBy is the alert that hides one, by a rule or because of what its service depends on; how says the latter.
+func (m *Machine) hiddenBy(fp alertd.Fingerprint) (by alertd.Fingerprint, how string, is bool) {
 	a := m.alerts.get(fp)
 	if a == nil {
 		return 0, "", false
 	}
-	if m.policy.Inhibitions.IsTarget(a.Labels) {
-		if by, is := m.policy.Inhibitions.InhibitedBy(a.Labels, m.sources()); is {
-			return by, "", true
-		}
-	}
-	return m.policy.Depends.InhibitedBy(a.Labels, m.sources())
+	return m.inhibitor.InhibitedBy(a.Labels)
 }
 
 // plan remembers one notification for each destination of the receiver.

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
+	"alertd/router"
 )
 
 // orphanGrace is how long an alert outlives its rule: time enough for a renamed or moved rule to yield the same
@@ -281,8 +282,8 @@ func (m *Machine) change(p *Policy) {
 		m.spare(m.now.Add(postedGrace))
 	}
 	m.policy = p
-	clear(m.inhibitors)
-	for _, a := range m.alerts.byPrint {
+	m.inhibitor = router.NewInhibitor(p.Inhibitions, p.Depends)
+	for _, a := range m.alerts.sorted() {
 		m.source(a)
 	}
 	if m.version != p.Version {

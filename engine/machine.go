@@ -5,6 +5,7 @@ import (
 
 	"alertd"
 	"alertd/grouping"
+	"alertd/router"
 )
 
 // Input is something that happened. The nil input means that time has passed.
@@ -35,7 +36,7 @@ type Machine struct {
 	acks     acks
 	version  string // of the policy, as the journal last heard of it
 
-	inhibitors map[alertd.Fingerprint]alertd.Labels // firing and on the source side of a rule: follows from the above
+	inhibitor *router.Inhibitor // what fires and may hide others: follows from the above; nil without a policy
 
 	entries []alertd.Entry // of the step that runs
 	now     time.Time      // of the step that runs
@@ -46,7 +47,6 @@ type Machine struct {
 func New() *Machine {
 	return &Machine{
 		alerts: newAlerts(), groups: grouping.NewSet(), outbox: newOutbox(), silences: silences{}, acks: acks{},
-		inhibitors: map[alertd.Fingerprint]alertd.Labels{},
 	}
 }
 

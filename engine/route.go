@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -221,25 +219,15 @@ func (m *Machine) reschedule(g *grouping.Group) {
 	}
 }
 
-// sources yields the alerts that fire and may inhibit others.
-func (m *Machine) sources() iter.Seq2[alertd.Fingerprint, alertd.Labels] {
-	return maps.All(m.inhibitors)
-}
-
 // source keeps track of whether an alert may inhibit others. Without a policy, while a journal is folded, there is
 // nothing to keep: change makes it good.
 func (m *Machine) source(a *alertd.Alert) {
 	if m.policy == nil {
 		return
 	}
-	if a.State.Active() && m.isSource(a.Labels) {
-		m.inhibitors[a.Fingerprint] = a.Labels
+	if a.State.Active() {
+		m.inhibitor.Add(a.Fingerprint, a.Labels)
 	} else {
-		delete(m.inhibitors, a.Fingerprint)
+		m.inhibitor.Remove(a.Fingerprint)
 	}
-}
-
-// isSource reports whether an alert with these labels may hide others.
-func (m *Machine) isSource(ls alertd.Labels) bool {
-	return m.policy.Inhibitions.IsSource(ls) || m.policy.Depends.IsSource(ls)
 }

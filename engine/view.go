@@ -78,7 +78,7 @@ func (m *Machine) Standing(now time.Time) []alertd.Standing {
 func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []router.Decision) {
 	st := alertd.Standing{Alert: m.shown(a), SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
 	st.Expires = laterOf(st.Expires, m.alerts.alive[a.Fingerprint]) // posted again since
-	if by, _, is := m.inhibitor(a.Fingerprint); is {
+	if by, _, is := m.hiddenBy(a.Fingerprint); is {
 		st.InhibitedBy = []alertd.Fingerprint{by}
 	}
 	decisions := m.policy.Route.Decide(a.Labels)

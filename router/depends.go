@@ -1,7 +1,6 @@
 package router
 
 import (
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -57,29 +56,9 @@ func tell(way []string) string {
 	return way[0] + " depends on " + strings.Join(way[1:], ", which depends on ")
 }
 
-// IsSource reports whether an alert with these labels could keep others quiet.
-func (d *Dependencies) IsSource(ls alertd.Labels) bool {
+// isSource reports whether an alert with these labels keeps others quiet while it fires.
+func (d *Dependencies) isSource(ls alertd.Labels) bool {
 	return d != nil && d.needed[alertd.ServiceOf(ls)] && alertd.SeverityOf(ls) == alertd.Critical
-}
-
-// IsTarget reports whether an alert with these labels could be kept quiet.
-func (d *Dependencies) IsTarget(ls alertd.Labels) bool {
-	return d != nil && len(d.how[alertd.ServiceOf(ls)]) > 0
-}
-
-// InhibitedBy says which of the firing alerts in sources keeps target quiet: of all that do, the one with the smallest
-// fingerprint; and how target's service depends on that one's. It reads sources at most once.
-func (d *Dependencies) InhibitedBy(target alertd.Labels, sources iter.Seq2[alertd.Fingerprint, alertd.Labels]) (by alertd.Fingerprint, how string, is bool) {
-	if !d.IsTarget(target) {
-		return 0, "", false
-	}
-	ways := d.how[alertd.ServiceOf(target)]
-	for fp, source := range sources {
-		if way := ways[alertd.ServiceOf(source)]; way != "" && (!is || fp < by) && d.IsSource(source) {
-			by, how, is = fp, way, true
-		}
-	}
-	return by, how, is
 }
 
 // Of says what a service depends on, directly or over others, and how, sorted by name.

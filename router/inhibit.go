@@ -1,9 +1,11 @@
 package router
 
 import (
-	"iter"
+	"encoding/binary"
+	"slices"
 
 	amlabels "github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 )
@@ -19,82 +21,168 @@ type InhibitRule struct {
 // Inhibitions are all inhibition rules; any of them suffices.
 type Inhibitions []InhibitRule
 
-// InhibitedBy says which of the firing alerts in sources inhibits target: of all that do, by whichever rule, the one
-// with the smallest fingerprint, so that the answer does not depend on the order of sources. It reads sources at
-// most once. An alert that matches both sides of a rule is not inhibited, under that rule, by one that does too;
-// so none inhibits itself.
-func (in Inhibitions) InhibitedBy(target alertd.Labels, sources iter.Seq2[alertd.Fingerprint, alertd.Labels]) (alertd.Fingerprint, bool) {
-	rules := in.against(target)
-	if len(rules) == 0 {
+// Inhibitor knows the alerts that fire and may keep others quiet, by a rule or by a dependency, so filed that asking for one
+// alert costs what there are rules, not what there are alerts. It is not safe for concurrent use.
+type Inhibitor struct {
+	rules   []ruleSources
+	depends *Dependencies
+	down    map[string]prints // sources by a dependency: service → its critical alerts
+	labels  map[alertd.Fingerprint]alertd.Labels
+}
+
+// ruleSources are the sources of one rule by their values of the labels in Equal.
+type ruleSources struct {
+	*InhibitRule
+	by map[string]*sources
+}
+
+// sources are alerts that a rule cannot tell apart, but for whether they are on its target side too.
+type sources struct{ oneSided, twoSided prints }
+
+// NewInhibitor returns an Inhibitor without alerts. Neither argument may change afterwards; each may be nil.
+func NewInhibitor(rules Inhibitions, depends *Dependencies) *Inhibitor {
+	in := &Inhibitor{depends: depends, down: map[string]prints{}, labels: map[alertd.Fingerprint]alertd.Labels{}}
+	for i := range rules {
+		in.rules = append(in.rules, ruleSources{&rules[i], map[string]*sources{}})
+	}
+	return in
+}
+
+// Add takes note of an alert that fires; one that can hide no other is none of its business. An alert that is there already is
+// replaced. Many alerts are added fastest in the order of their fingerprints.
+func (in *Inhibitor) Add(fp alertd.Fingerprint, ls alertd.Labels) {
+	if old, ok := in.labels[fp]; ok && labels.Equal(old, ls) {
+		return
+	}
+	in.Remove(fp)
+	if in.file(fp, ls, prints.with) {
+		in.labels[fp] = ls
+	}
+}
+
+// Remove forgets an alert that fires no longer. One that is not there is no error.
+func (in *Inhibitor) Remove(fp alertd.Fingerprint) {
+	if ls, ok := in.labels[fp]; ok {
+		in.file(fp, ls, prints.without)
+		delete(in.labels, fp)
+	}
+}
+
+// Has reports whether an alert fires and may hide others.
+func (in *Inhibitor) Has(fp alertd.Fingerprint) bool {
+	_, ok := in.labels[fp]
+	return ok
+}
+
+// InhibitedBy says which alert keeps target quiet. A rule goes before a dependency; of all alerts that do, by whichever
+// rule, it is the one with the smallest fingerprint, in whatever order they came. An alert that matches both sides of a rule
+// is not inhibited, under that rule, by one that does too; so none inhibits itself. Where it is a dependency, how says in
+// words how target's service depends on that alert's.
+func (in *Inhibitor) InhibitedBy(target alertd.Labels) (by alertd.Fingerprint, how string, is bool) {
+	if len(in.labels) == 0 {
+		return 0, "", false
+	}
+	for i := range in.rules {
+		if fp, ok := in.rules[i].against(target); ok && (!is || fp < by) {
+			by, is = fp, true
+		}
+	}
+	if is || in.depends == nil || len(in.down) == 0 {
+		return by, "", is
+	}
+	for service, way := range in.depends.how[alertd.ServiceOf(target)] {
+		if fp, ok := in.down[service].first(); ok && (!is || fp < by) {
+			by, how, is = fp, way, true
+		}
+	}
+	return by, how, is
+}
+
+// against is the first source that inhibits target by this rule.
+func (r *ruleSources) against(target alertd.Labels) (alertd.Fingerprint, bool) {
+	if len(r.by) == 0 || !matches(r.Target, target) {
 		return 0, false
 	}
-	var by alertd.Fingerprint
-	found := false
-	for fp, source := range sources {
-		if found && fp >= by {
+	var buf [128]byte
+	s := r.by[string(r.appendKey(buf[:0], target))]
+	if s == nil {
+		return 0, false
+	}
+	by, is := s.oneSided.first()
+	if fp, ok := s.twoSided.first(); ok && (!is || fp < by) && !matches(r.Source, target) {
+		return fp, true
+	}
+	return by, is
+}
+
+// file puts an alert wherever it is a source, or takes it away from there, and reports whether it is one at all. What holds
+// no alert any more is dropped: values of labels come and go.
+func (in *Inhibitor) file(fp alertd.Fingerprint, ls alertd.Labels, change func(prints, alertd.Fingerprint) prints) (is bool) {
+	for i := range in.rules {
+		r := &in.rules[i]
+		if !matches(r.Source, ls) {
 			continue
 		}
-		for _, r := range rules {
-			if r.inhibits(source) {
-				by, found = fp, true
-				break
-			}
+		is = true
+		key := string(r.appendKey(nil, ls))
+		s := r.by[key]
+		if s == nil {
+			s = &sources{}
+			r.by[key] = s
+		}
+		if matches(r.Target, ls) {
+			s.twoSided = change(s.twoSided, fp)
+		} else {
+			s.oneSided = change(s.oneSided, fp)
+		}
+		if len(s.oneSided)+len(s.twoSided) == 0 {
+			delete(r.by, key)
 		}
 	}
-	return by, found
+	if in.depends.isSource(ls) {
+		is = true
+		service := alertd.ServiceOf(ls)
+		in.down[service] = change(in.down[service], fp)
+		if len(in.down[service]) == 0 {
+			delete(in.down, service)
+		}
+	}
+	return is
 }
 
-// IsSource reports whether an alert with these labels could inhibit others.
-func (in Inhibitions) IsSource(ls alertd.Labels) bool {
-	for i := range in {
-		if matches(in[i].Source, ls) {
-			return true
-		}
+// appendKey writes the values of the labels in Equal; lengths keep ("a", "bc") from being ("ab", "c").
+func (r *InhibitRule) appendKey(key []byte, ls alertd.Labels) []byte {
+	for _, name := range r.Equal {
+		value := ls.Get(name)
+		key = binary.AppendUvarint(key, uint64(len(value)))
+		key = append(key, value...)
 	}
-	return false
+	return key
 }
 
-// IsTarget reports whether an alert with these labels could be inhibited.
-func (in Inhibitions) IsTarget(ls alertd.Labels) bool {
-	for i := range in {
-		if matches(in[i].Target, ls) {
-			return true
-		}
+// prints are fingerprints in ascending order: a rule without Equal files all of its sources in one place, where the smallest
+// must be at hand after each of them goes.
+type prints []alertd.Fingerprint
+
+func (p prints) first() (alertd.Fingerprint, bool) {
+	if len(p) == 0 {
+		return 0, false
 	}
-	return false
+	return p[0], true
 }
 
-// against is a rule with everything worked out that depends on the target alone.
-type against struct {
-	*InhibitRule
-	equal    []string // the target's values of the labels in Equal
-	twoSided bool     // the target is a source as well
+func (p prints) with(fp alertd.Fingerprint) prints {
+	at, there := slices.BinarySearch(p, fp)
+	if there {
+		return p
+	}
+	return slices.Insert(p, at, fp)
 }
 
-func (in Inhibitions) against(target alertd.Labels) []against {
-	var rules []against
-	for i := range in {
-		r := &in[i]
-		if !matches(r.Target, target) {
-			continue
-		}
-		a := against{InhibitRule: r, equal: make([]string, len(r.Equal)), twoSided: matches(r.Source, target)}
-		for j, name := range r.Equal {
-			a.equal[j] = target.Get(name)
-		}
-		rules = append(rules, a)
+func (p prints) without(fp alertd.Fingerprint) prints {
+	at, there := slices.BinarySearch(p, fp)
+	if !there {
+		return p
 	}
-	return rules
-}
-
-func (a *against) inhibits(source alertd.Labels) bool {
-	if !matches(a.Source, source) {
-		return false
-	}
-	for j, name := range a.Equal {
-		if source.Get(name) != a.equal[j] {
-			return false
-		}
-	}
-	return !a.twoSided || !matches(a.Target, source)
+	return slices.Delete(p, at, at+1)
 }

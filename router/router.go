@@ -2,7 +2,8 @@
 // and time intervals, with Alertmanager's semantics.
 //
 // Everything here is a pure function of its arguments. A tree, rules and intervals are built once (by package
-// config) and must not change afterwards; then all methods are safe for concurrent use.
+// config) and must not change afterwards; then all methods are safe for concurrent use. The exception is [Inhibitor], which
+// knows what fires.
 package router
 
 import (

@@ -2,7 +2,6 @@ package router_test
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -234,114 +233,6 @@ func TestDecideAgainstTheDefinition(t *testing.T) {
 	})
 }
 
-func TestInhibitedBy(t *testing.T) {
-	rule := router.InhibitRule{Source: matchers(t, `severity="critical"`), Target: matchers(t, `severity=~"warning|info"`), Equal: []string{"service", "zone"}}
-	both := router.InhibitRule{Source: matchers(t, `kind=~"node|both"`), Target: matchers(t, `kind=~"pod|both"`)}
-	for _, tt := range []struct {
-		name    string
-		rules   router.Inhibitions
-		target  string
-		sources []string
-		want    int // index in sources, or -1
-	}{
-		{"no rule", nil, `{severity="warning"}`, []string{`{severity="critical"}`}, -1},
-		{"equal labels", router.Inhibitions{rule}, `{severity="warning", service="a", zone="1"}`, []string{`{severity="critical", service="a", zone="1"}`}, 0},
-		{"another service", router.Inhibitions{rule}, `{severity="warning", service="a", zone="1"}`, []string{`{severity="critical", service="b", zone="1"}`}, -1},
-		{"both lack an equal label", router.Inhibitions{rule}, `{severity="warning", service="a"}`, []string{`{severity="critical", service="a"}`}, 0},
-		{"one lacks an equal label", router.Inhibitions{rule}, `{severity="warning", service="a"}`, []string{`{severity="critical", service="a", zone="1"}`}, -1},
-		{"not a target", router.Inhibitions{rule}, `{severity="critical", service="a"}`, []string{`{severity="critical", service="a", x="y"}`}, -1},
-		{"not a source", router.Inhibitions{rule}, `{severity="info", service="a"}`, []string{`{severity="warning", service="a"}`}, -1},
-		{"the second rule", router.Inhibitions{both, rule}, `{severity="info"}`, []string{`{severity="critical"}`}, 0},
-		{"no equal: any source", router.Inhibitions{both}, `{kind="pod"}`, []string{`{kind="node", zone="9"}`}, 0},
-		{"two-sided target, two-sided source", router.Inhibitions{both}, `{kind="both", a="1"}`, []string{`{kind="both", a="2"}`}, -1},
-		{"two-sided target, itself", router.Inhibitions{both}, `{kind="both"}`, []string{`{kind="both"}`}, -1},
-		{"two-sided target, one-sided source", router.Inhibitions{both}, `{kind="both"}`, []string{`{kind="node"}`}, 0},
-		{"two-sided source, one-sided target", router.Inhibitions{both}, `{kind="pod"}`, []string{`{kind="both"}`}, 0},
-		// A source that does not count must not hide one that does.
-		{"a two-sided source beside a one-sided one", router.Inhibitions{both}, `{kind="both", a="1"}`, []string{`{kind="both", a="2"}`, `{kind="node"}`}, 1},
-		{"a rule without matchers inhibits nothing", router.Inhibitions{{}}, `{a="1"}`, []string{`{b="1"}`}, -1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			sources := map[alertd.Fingerprint]alertd.Labels{}
-			want, inhibited := alertd.Fingerprint(0), tt.want >= 0
-			for i, s := range tt.sources {
-				ls := parseLabels(t, s)
-				sources[alertd.FingerprintOf(ls)] = ls
-				if i == tt.want {
-					want = alertd.FingerprintOf(ls)
-				}
-			}
-			got, ok := tt.rules.InhibitedBy(parseLabels(t, tt.target), maps.All(sources))
-			if got != want || ok != inhibited {
-				t.Errorf("got %s %t, want %s %t", got, ok, want, inhibited)
-			}
-		})
-	}
-}
-
-// TestInhibitionOutlivesOneOfItsSources is Alertmanager's issue 5162: of two sources with equal labels one resolves.
-func TestInhibitionOutlivesOneOfItsSources(t *testing.T) {
-	in := router.Inhibitions{{Source: matchers(t, `severity="critical"`), Target: matchers(t, `severity="warning"`), Equal: []string{"service"}}}
-	one := parseLabels(t, `{severity="critical", service="api", pod="1"}`)
-	two := parseLabels(t, `{severity="critical", service="api", pod="2"}`)
-	target := parseLabels(t, `{severity="warning", service="api"}`)
-	firing := map[alertd.Fingerprint]alertd.Labels{alertd.FingerprintOf(one): one, alertd.FingerprintOf(two): two}
-	smallest := min(alertd.FingerprintOf(one), alertd.FingerprintOf(two))
-	for range 20 { // map order changes, the answer does not
-		if by, ok := in.InhibitedBy(target, maps.All(firing)); !ok || by != smallest {
-			t.Fatalf("inhibited by %s %t, want %s", by, ok, smallest)
-		}
-	}
-	delete(firing, smallest)
-	if _, ok := in.InhibitedBy(target, maps.All(firing)); !ok {
-		t.Error("no longer inhibited although a source still fires")
-	}
-	clear(firing)
-	if by, ok := in.InhibitedBy(target, maps.All(firing)); ok || by != 0 {
-		t.Errorf("inhibited by %s although nothing fires", by)
-	}
-}
-
-func TestInhibitedByLaws(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		var in router.Inhibitions
-		for range rapid.IntRange(0, 3).Draw(rt, "rules") {
-			in = append(in, router.InhibitRule{
-				Source: randomMatchers(t, rt, 2), Target: randomMatchers(t, rt, 2),
-				Equal: rapid.SliceOfNDistinct(rapid.SampledFrom(names), 0, 2, rapid.ID).Draw(rt, "equal"),
-			})
-		}
-		target := randomLabels(rt, "target")
-		sources := map[alertd.Fingerprint]alertd.Labels{}
-		for range rapid.IntRange(0, 6).Draw(rt, "sources") {
-			ls := randomLabels(rt, "source")
-			sources[alertd.FingerprintOf(ls)] = ls
-		}
-		// One source at a time, and one rule at a time, must give the same answer as all at once.
-		var want alertd.Fingerprint
-		found := false
-		for _, fp := range slices.Sorted(maps.Keys(sources)) {
-			for i := range in {
-				_, ok := in[i:i+1].InhibitedBy(target, maps.All(map[alertd.Fingerprint]alertd.Labels{fp: sources[fp]}))
-				if ok && !found {
-					want, found = fp, true
-				}
-				if ok && (!in.IsTarget(target) || !in.IsSource(sources[fp])) {
-					rt.Fatalf("%s inhibits %s, but IsSource %t, IsTarget %t", sources[fp], target, in.IsSource(sources[fp]), in.IsTarget(target))
-				}
-			}
-		}
-		if got, ok := in.InhibitedBy(target, maps.All(sources)); got != want || ok != found {
-			rt.Fatalf("got %s %t, want %s %t", got, ok, want, found)
-		}
-		if fp := alertd.FingerprintOf(target); found {
-			if by, ok := in.InhibitedBy(target, maps.All(map[alertd.Fingerprint]alertd.Labels{fp: target})); ok {
-				rt.Fatalf("%s inhibits itself (%s)", target, by)
-			}
-		}
-	})
-}
-
 func parseLabels(t testing.TB, text string) alertd.Labels {
 	t.Helper()
 	ms, err := parse.Matchers(text)
@@ -364,19 +255,6 @@ func BenchmarkDecide(b *testing.B) {
 	ls := parseLabels(b, `{alertname="Down", service="s50", severity="critical", zone="b"}`)
 	for b.Loop() {
 		root.Decide(ls)
-	}
-}
-
-func BenchmarkInhibitedByOfThousandSources(b *testing.B) {
-	in := router.Inhibitions{{Source: matchers(b, `severity="critical"`), Target: matchers(b, `severity="warning"`), Equal: []string{"service"}}}
-	sources := map[alertd.Fingerprint]alertd.Labels{}
-	for i := range 1000 {
-		ls := labels.FromStrings("service", fmt.Sprint(i), "severity", "critical")
-		sources[alertd.FingerprintOf(ls)] = ls
-	}
-	target := labels.FromStrings("service", "x", "severity", "warning")
-	for b.Loop() {
-		in.InhibitedBy(target, maps.All(sources))
 	}
 }
 
