@@ -136,7 +136,11 @@ func newBoth(t *rapid.T, engine *promql.Engine, o rules.Options) *both {
 
 // publish moves time on and lets everybody say something, or nothing.
 func (b *both) publish() {
-	b.now = b.now.Add(time.Duration(rapid.IntRange(0, 15_000).Draw(b.t, "wait")) * time.Millisecond)
+	if wait := rapid.IntRange(0, 17_000).Draw(b.t, "wait"); wait <= 15_000 {
+		b.now = b.now.Add(time.Duration(wait) * time.Millisecond)
+	} else {
+		b.now = b.slot(b.now).Add(b.p.group.Interval()) // the very millisecond of a slot
+	}
 	var samples []alertd.Sample
 	for _, p := range b.publishers {
 		if s, ok := p.say(b.t, b.now); ok {

@@ -155,6 +155,7 @@ type key struct {
 	lone    [1]*series
 
 	found    []alertd.Finding
+	worded   []worded   // annotations of the last result, where they may be those of the next
 	back     []recovery // results of the recovery condition, as found
 	scope    string
 	lateFrom int64 // the oldest of the samples that came after their slot, if any did (isLate)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
@@ -247,6 +248,36 @@ func TestTemplates(t *testing.T) {
 	if got := f.Annotations.Labels().Get("broken"); !strings.HasPrefix(got, "<error expanding template:") || e.Stats().TemplateErrors != 1 {
 		t.Error(got)
 	}
+}
+
+// Annotations that were expanded once are not those of another series, nor of another kind of value, although the alert
+// has the same labels and number.
+func TestAnnotationsAreOfWhatIsFound(t *testing.T) {
+	src := `groups:
+- name: g
+  rules:
+  - {alert: Kind, expr: n, annotations: {summary: '{{ $value | humanize }}'}}
+  - {alert: Top, expr: 'topk by (y) (1, m)', labels: {x: ''}, annotations: {summary: 'it is {{ $labels.x }}'}}`
+	e := NewEvaluator(mustParse(t, src), Options{}, t0)
+	said := func(at time.Time, samples ...alertd.Sample) string {
+		e.Append(at, 1, samples)
+		var lines []string
+		for _, v := range e.CatchUp(at) {
+			for _, f := range v.True {
+				lines = append(lines, f.Labels.String()+" "+f.Annotations.Labels().Get("summary"))
+			}
+		}
+		return strings.Join(lines, "\n")
+	}
+	h := &histogram.FloatHistogram{Count: 1, ZeroCount: 1}
+	first := said(t0, alertd.Sample{Labels: metric(t, `n`), T: t0.UnixMilli(), H: h}, sample(t, `m{x="1",y="a"}`, t0, 3))
+	if !strings.Contains(first, `{alertname="Kind"} <error expanding template`) || !strings.Contains(first, `{alertname="Top", y="a"} it is 1`) {
+		t.Error(first)
+	}
+	t1 := t0.Add(time.Second)
+	same(t, "verdicts", said(t1, sample(t, `n`, t1, 0), sample(t, `m{x="1",y="a"}`, t1, 2), sample(t, `m{x="2",y="a"}`, t1, 3)), `
+{alertname="Kind"} 0
+{alertname="Top", y="a"} it is 2`)
 }
 
 func TestOccurrences(t *testing.T) {

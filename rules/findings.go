@@ -20,6 +20,9 @@ import (
 // trace, in the order of the labels.
 func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told int64) ([]alertd.Finding, error) {
 	if len(vector) == 0 {
+		if k != nil {
+			k.worded = nil
+		}
 		return nil, nil
 	}
 	if limit := r.group.limit; limit > 0 && len(vector) > limit {
@@ -34,13 +37,16 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 		if of == nil {
 			of = r.keys[r.partition.Scope(sample.Metric)]
 		}
-		f.Annotations = x.annotations(of, f.Labels)
+		f.Annotations = x.annotations(of)
 		if of != nil {
 			f.Scope = of.scope
 			f.Trace, f.TraceNote = of.exemplar(at, e.opts.LookbackDelta)
 		} else {
 			f.Scope = r.partition.Scope(sample.Metric)
 		}
+	}
+	if k != nil && r.wording == pure {
+		k.word(vector, out)
 	}
 	slices.SortFunc(out, byFinding)
 	for i := 1; i < len(out); i++ {
@@ -123,10 +129,27 @@ func wordingOf(list []pair) (w wording) {
 	return w
 }
 
-// annotations are those of a finding with these labels, which may belong to a key. They are expanded when somebody reads
-// them. Only what asks the window is expanded at once, since the window goes on; and what depends on labels and value
+// worded is an element of a result, not a histogram, and its annotations.
+type worded struct {
+	metric labels.Labels // templates see these, and not the final labels
+	value  float64
+	text   alertd.Annotations
+}
+
+// word notes the annotations of a result for the key's next one.
+func (k *key) word(vector promql.Vector, findings []alertd.Finding) {
+	k.worded = k.worded[:0]
+	for i, sample := range vector {
+		if sample.H == nil {
+			k.worded = append(k.worded, worded{sample.Metric, sample.F, findings[i].Annotations})
+		}
+	}
+}
+
+// annotations are those of an element of a result, which may belong to a key. They are expanded when somebody reads them.
+// Only what asks the window is expanded at once, since the window goes on; and what depends on the series and its value
 // alone stays as it was found the last time if these have not changed.
-func (x *expander) annotations(k *key, ls labels.Labels) alertd.Annotations {
+func (x *expander) annotations(k *key) alertd.Annotations {
 	switch r := x.r; {
 	case len(r.rule.annotations) == 0:
 		return nil
@@ -135,9 +158,9 @@ func (x *expander) annotations(k *key, ls labels.Labels) alertd.Annotations {
 	case r.wording == asking || x.sample.H != nil:
 		return alertd.Texts(x.expanded())
 	case r.wording == pure && k != nil:
-		for i := range k.found {
-			if f := &k.found[i]; math.Float64bits(float64(f.Value)) == math.Float64bits(x.sample.F) && labels.Equal(f.Labels, ls) {
-				return f.Annotations
+		for i := range k.worded {
+			if w := &k.worded[i]; math.Float64bits(w.value) == math.Float64bits(x.sample.F) && labels.Equal(w.metric, x.sample.Metric) {
+				return w.text
 			}
 		}
 	}

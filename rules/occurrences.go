@@ -187,6 +187,6 @@ func (e *Evaluator) occurred(r *ruleRun, o *alertd.Occurrence, now time.Time) al
 	x := e.expander(r, promql.Sample{Metric: builder.Labels(), F: 1}, at)
 	finding := alertd.Finding{Value: 1, Trace: o.Trace, ValidFor: o.ValidFor}
 	finding.Labels = x.labels(o.Labels)
-	finding.Annotations = x.annotations(nil, finding.Labels)
+	finding.Annotations = x.annotations(nil)
 	return alertd.Verdict{Rule: r.meta, At: at, True: []alertd.Finding{finding}}
 }

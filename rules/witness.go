@@ -135,7 +135,7 @@ func (e *Evaluator) unknown(r *ruleRun, k *key, at int64) alertd.Finding {
 	}
 	x := e.expander(r, promql.Sample{Metric: base, F: math.NaN()}, time.UnixMilli(at).UTC())
 	ls := x.labels(base)
-	return alertd.Finding{Labels: ls, Annotations: x.annotations(nil, ls), Scope: scope, Value: alertd.Value(math.NaN())}
+	return alertd.Finding{Labels: ls, Annotations: x.annotations(nil), Scope: scope, Value: alertd.Value(math.NaN())}
 }
 
 // labels are those that all series of the key have in common by the rule's partition.
