@@ -38,10 +38,10 @@ func (l *leader) meet(ctx context.Context) error {
 	return err
 }
 
-// startOfWindow is where reading begins: the longest look-back of a rule before now, or the first event that is
-// not evaluated, whichever is earlier.
+// startOfWindow is where reading begins: the longest look-back of a rule before now, a fixed time that a rule reads, or
+// the first event that is not evaluated, whichever is earlier.
 func (l *leader) startOfWindow(ctx context.Context, stream jetstream.Stream, in jetstream.StreamState) (ingest.Start, error) {
-	window := clock().Add(-l.current.Load().rules.LookBack())
+	window := l.current.Load().rules.ReadFrom(clock(), in.FirstTime)
 	next := max(l.met+1, in.FirstSeq)
 	if next > in.LastSeq {
 		return ingest.Start{Time: window}, nil

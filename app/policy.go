@@ -49,6 +49,9 @@ func (a *App) loadPolicy() (*policy, error) {
 	for _, w := range slices.Concat(loaded.Warnings, loaded.Routing.Stale(time.Now())) {
 		a.log.Warn(w.String())
 	}
+	for _, f := range loaded.Rules.Fixed() {
+		a.log.Warn(f.Limit(), "at", fmt.Sprintf("%s:%d:%d", f.File, f.Line, f.Column))
+	}
 	books, err := runbooks.Beside(a.o.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("%w:\n%w", ErrFiles, err)

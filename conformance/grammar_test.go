@@ -45,7 +45,13 @@ func (g grammar) selector(metric string) string {
 }
 
 func (g grammar) moved() string {
-	return g.pick("", "", "", "", " offset 20s", " offset -10s", " @ end()", " @ start() offset 15s")
+	return g.pick("", "", "", "", " offset 20s", " offset -10s", " @ end()", " @ start() offset 15s", g.fixed(), g.fixed()+" offset 20s")
+}
+
+// fixed is a time in the past, in the present or in the future of what is published.
+func (g grammar) fixed() string {
+	at := began.Add(time.Duration(rapid.SampledFrom([]int{-60_000, -1, 0, 20_000, 45_500, 90_000, 200_000, 1e9}).Draw(g.t, "fixed")) * time.Millisecond)
+	return fmt.Sprintf(" @ %.3f", float64(at.UnixMilli())/1000)
 }
 
 func (g grammar) ranged(metric string) string {

@@ -79,6 +79,13 @@ func eventSelector(r *run) {
 	})
 }
 
+// fixedTime says which selectors a restart may leave without data.
+func fixedTime(r *run) {
+	for _, f := range r.Rules.Fixed() {
+		r.report(f.File, f.Line, f.Column, "%s", f.Limit())
+	}
+}
+
 // everyError looks at comparisons that alone make the alert fire.
 func everyError(r *run) {
 	r.alerts(func(d *rules.Definition) {

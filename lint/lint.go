@@ -51,6 +51,7 @@ var lints = []struct {
 	{Lint{"duplicate-rules", Error, "two rules with one name, one expression and one set of labels"}, duplicateRules},
 	{Lint{"event-selector", Warning, "an expr that selects events, event{type=…}, in a rule that is not on events"}, eventSelector},
 	{Lint{"every-error", Warning, "an alert on every error: a counter compared with 0, without rate(), increase() or for"}, everyError},
+	{Lint{"fixed-time", Warning, "a selector that @ fixes to a time, of which a restart knows what the events still hold"}, fixedTime},
 	{Lint{"metric-missing", Warning, "a rule that reads a metric which never arrived (with --url)"}, metricMissing},
 	{Lint{"never-true", Error, "a comparison that cannot be true, such as count(…) == 0"}, neverTrue},
 	{Lint{"next-step", Warning, "a critical or warning alert without the annotation next_step"}, nextStep},

@@ -106,6 +106,10 @@ func TestRuleLints(t *testing.T) {
 			"{alert: G, expr: 'errors_total > 100'}", "{alert: H, expr: 'queue_length > 0'}", "{alert: I, expr: 'errors_total > 0 and rate(errors_total[5m]) > 1'}",
 			"{alert: J, expr: 'errors_total - errors_total offset 5m > 0'}", "{record: k, expr: 'errors_total > 0'}", "{alert: L, expr: 'errors_total > -1'}",
 		}, []string{"r.yaml:4:27", "r.yaml:5:27", "r.yaml:6:27", "r.yaml:7:37"}},
+		{"fixed-time", []string{
+			"{alert: A, expr: 'a > 2 * a @ 1609746000'}", "{alert: B, expr: 'a @ end() > 1'}", "{record: c, expr: 'rate(a[5m] @ 1609746000)'}",
+			"{alert: D, expr: a > 1, recover_expr: 'a < a @ 1609746000'}", "{alert: E, expr: 'max_over_time(c[5m:1m] @ 1609746000)'}",
+		}, []string{"r.yaml:4:35", "r.yaml:6:33", "r.yaml:7:9", "r.yaml:8:41"}},
 		{"duplicate-rules", []string{
 			"{alert: A, expr: 'a>1', labels: {x: y}}", "{alert: A, expr: 'a  >  1', labels: {x: y}}", "{alert: A, expr: a > 1}", "{record: r, expr: a}", "{record: r, expr: a}", "{record: r, expr: b}",
 			"{alert: E, on: event, type: e}", "{alert: E, on: event, type: e}", "{alert: E, on: event, type: e, match: 'a=\"b\"'}",

@@ -23,6 +23,11 @@ func (g grammar) pick(of ...string) string { return rapid.SampledFrom(of).Draw(g
 
 func (g grammar) n(below int) int { return rapid.IntRange(0, below-1).Draw(g.t, "n") }
 
+// fixed is a time at which the series may begin, run or be over.
+func (g grammar) fixed() int64 {
+	return t0.Unix() + int64(rapid.SampledFrom([]int{-30, 0, 10, 45, 120, 300}).Draw(g.t, "fixed"))
+}
+
 func (g grammar) names() string {
 	return g.pick("", "x", "y", "le", "x, y", "y, le", "x, y, le", "z")
 }
@@ -50,14 +55,14 @@ func (g grammar) vector(depth int) string {
 		if g.n(2) == 0 { // as most rules have it
 			return g.pick("a", "b") + g.pick("", "", `{x="1"}`)
 		}
-		return g.selector() + g.pick("", "", "", " offset 20s")
+		return g.selector() + g.pick("", "", "", " offset 20s", fmt.Sprintf(" @ %d", g.fixed()))
 	}
 	in := func() string { return g.vector(depth - 1) }
 	switch g.n(16) {
 	case 0, 1, 2:
 		fn := g.pick("rate", "increase", "irate", "delta", "idelta", "changes", "resets", "deriv", "avg_over_time", "min_over_time",
 			"max_over_time", "sum_over_time", "count_over_time", "last_over_time", "first_over_time", "present_over_time", "stddev_over_time")
-		return fn + "(" + g.selector() + g.pick("[30s]", "[1m]", "[2m]") + g.pick("", "", " offset 10s") + ")"
+		return fn + "(" + g.selector() + g.pick("[30s]", "[1m]", "[2m]") + g.pick("", "", " offset 10s", fmt.Sprintf(" @ %d offset 10s", g.fixed())) + ")"
 	case 3, 4, 5:
 		op := g.pick("sum", "avg", "min", "max", "count", "group", "stddev", "sum", "max")
 		return op + g.pick(" by (", " by (", " without (") + g.names() + ") (" + in() + ")"
@@ -91,7 +96,7 @@ func (g grammar) vector(depth int) string {
 		return g.pick(`label_replace(`+in()+`, "x", "$1", "y", "(.*)")`, `label_join(`+in()+`, "z", "-", "x", "y")`,
 			`count_values by (`+g.names()+`) ("y", `+in()+`)`)
 	default:
-		return g.pick("max_over_time", "avg_over_time", "count_over_time", "rate") + "((" + in() + ")[1m:15s])"
+		return g.pick("max_over_time", "avg_over_time", "count_over_time", "rate") + "((" + in() + ")[1m:15s]" + g.pick("", "", fmt.Sprintf(" @ %d", g.fixed())) + ")"
 	}
 }
 

@@ -113,8 +113,10 @@ type ruleRun struct {
 	plain    alertd.Annotations
 	delta    int64 // for how long the engine has to believe samples, milliseconds
 	hadKeys  bool
-	shortest int64 // look-back of the selector that looks back least, milliseconds
-	latest   int64 // newest instant that any key was evaluated at
+	shortest int64   // look-back of the selector that looks back least, milliseconds
+	latest   int64   // newest instant that any key was evaluated at
+	until    []int64 // by metric: newest instant at which it is read; nil: all are read as time goes on
+	fixed    bool    // all is
 	epoch    uint64
 	recorded map[uint64]labels.Labels // series of the last evaluation, for a recording rule
 	last     evaluation
@@ -169,7 +171,7 @@ func newKey(r *ruleRun, scope string) *key {
 		k.members = make([][]*series, len(r.uses))
 	}
 	if len(r.metrics) > 1 {
-		k.bySlot = slices.Repeat([]int64{never}, len(r.metrics))
+		k.bySlot = r.waits()
 	}
 	return k
 }
@@ -263,7 +265,7 @@ func (e *Evaluator) SetRules(set *Set, now time.Time) {
 	for _, s := range kept {
 		if s.indexes = e.window.matching(s.labels); len(s.indexes) > 0 {
 			s.touches, s.follower = nil, nil
-			s.keep = e.keep(s)
+			s.keep, s.pins = e.keep(s), e.pins(s)
 			e.window.add(s)
 		}
 	}
@@ -299,8 +301,11 @@ func (e *Evaluator) addGroup(g *group, now time.Time) {
 			x.users = append(x.users, user{rr, i})
 			rr.indexes = append(rr.indexes, x)
 			rr.delta = max(rr.delta, rr.deltaOf(u))
-			rr.shortest = min(rr.shortest, u.lookBack(e.opts.LookbackDelta).Milliseconds())
+			if !u.fixed {
+				rr.shortest = min(rr.shortest, u.lookBack(e.opts.LookbackDelta).Milliseconds())
+			}
 		}
+		rr.fix()
 		for _, u := range r.queries {
 			x := e.window.index(u)
 			x.quoted = append(x.quoted, quotation{u, run})
@@ -364,7 +369,7 @@ func (e *Evaluator) inherit(old []*ruleRun, oldest *key) {
 func (e *Evaluator) keep(s *series) int64 {
 	var back, lag time.Duration
 	read := func(u use, g *groupRun) {
-		if u.back > 0 {
+		if u.back > 0 && !u.fixed {
 			back = max(back, u.lookBack(e.opts.LookbackDelta))
 		}
 		lag = max(lag, g.interval+g.queryOffset+g.lateness)
@@ -499,7 +504,7 @@ func (e *Evaluator) seriesOf(sample *alertd.Sample) *series {
 		}
 		s = newSeries(sample.Labels, hash)
 		s.indexes = found
-		s.keep = e.keep(s)
+		s.keep, s.pins = e.keep(s), e.pins(s)
 		e.window.add(s)
 	}
 	if before != nil {
@@ -512,6 +517,9 @@ func (e *Evaluator) seriesOf(sample *alertd.Sample) *series {
 // mark makes a key dirty because of a sample at t.
 func (e *Evaluator) mark(to touch, t, now int64, seq uint64) {
 	k := to.key
+	if !k.rule.concerns(to.slot, t) {
+		return
+	}
 	if t <= k.rule.group.slot {
 		e.late(k, t)
 	}
@@ -667,7 +675,10 @@ func (e *Evaluator) Tick(now time.Time, follow func(alertd.Verdict) []alertd.Sam
 					silent = max(silent, s.keep+u.rule.delta)
 				}
 			}
-			return e.now-max(s.seen, s.newest) > silent
+			if e.now-max(s.seen, s.newest) <= silent {
+				return false
+			}
+			return !s.holds()
 		})
 	}
 }
@@ -947,6 +958,9 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 		builder = labels.NewBuilder(labels.EmptyLabels())
 		fresh   = make(map[uint64]labels.Labels, len(vector))
 		samples = make([]alertd.Sample, 0, len(vector))
+		refused error // as by Prometheus, and the others are stored
+
+		discarded []uint64
 	)
 	for _, el := range vector {
 		builder.Reset(el.Metric)
@@ -959,7 +973,17 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 			return duplicateLabels(ls)
 		}
 		fresh[ls.Hash()] = ls
+		if el.H != nil {
+			if err := el.H.Validate(); err != nil { // less than nothing in a bucket, as delta() may find
+				refused = fmt.Errorf("%s is not stored: %w", ls, err)
+				discarded = append(discarded, ls.Hash())
+				continue
+			}
+		}
 		samples = append(samples, alertd.Sample{Labels: ls, T: at, V: el.F, H: el.H})
+	}
+	for _, hash := range discarded {
+		delete(fresh, hash)
 	}
 	for hash, ls := range r.recorded {
 		if _, ok := fresh[hash]; !ok {
@@ -972,7 +996,7 @@ func (e *Evaluator) recordVector(r *ruleRun, vector promql.Vector, at int64, now
 		e.hear(samples)
 	}
 	e.Append(now, 0, samples)
-	return nil
+	return refused
 }
 
 func duplicateLabels(ls labels.Labels) error {

@@ -91,6 +91,9 @@ func (k *key) exemplar(at int64, delta time.Duration) (alertd.TraceRef, string) 
 	var best candidate
 	for i := range k.rule.uses {
 		u := &k.rule.uses[i]
+		if u.fixed {
+			continue // what is only compared with went well or badly long ago
+		}
 		from := at - u.lookBack(delta).Milliseconds()
 		for _, s := range k.sorted(i) {
 			for _, x := range s.traces {

@@ -16,7 +16,11 @@ import (
 
 // pushHistogram appends a histogram that is newer than every sample. The window begins at cutoff.
 func (s *series) pushHistogram(t int64, h *histogram.FloatHistogram, cutoff int64) {
-	if len(s.hists) == cap(s.hists) {
+	switch {
+	case len(s.hists) < cap(s.hists):
+	case len(s.pins) > 0:
+		s.trimHistograms(cutoff)
+	default:
 		i := sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T > cutoff }) - 1
 		if i > 0 {
 			s.hists = slices.Delete(s.hists, 0, i)

@@ -68,7 +68,7 @@ func (p *fileParser) eventSelector(e field) []*labels.Matcher {
 		return nil
 	}
 	s, ok := expr.(*parser.VectorSelector)
-	if !ok || s.OriginalOffset != 0 || s.OriginalOffsetExpr != nil || s.StartOrEnd != 0 || s.Anchored || s.Smoothed {
+	if !ok || s.OriginalOffset != 0 || s.OriginalOffsetExpr != nil || s.Timestamp != nil || s.StartOrEnd != 0 || s.Anchored || s.Smoothed {
 		p.fail(e.value, "expr of an occurrence rule is more than a selector", fix)
 		return nil
 	}

@@ -277,27 +277,7 @@ func (p *fileParser) promql(name, text string, e field) (parser.Expr, bool) {
 		p.fail(e.value, fmt.Sprintf("%s gives a %s", name, parser.DocumentedType(t)), "a rule needs an instant vector: put a function such as rate() or max_over_time() around the range")
 		return nil, false
 	}
-	fixed := true
-	parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
-		at := -1
-		switch s := n.(type) {
-		case *parser.VectorSelector:
-			if s.Timestamp != nil {
-				at = int(s.PosRange.Start)
-			}
-		case *parser.SubqueryExpr:
-			if s.Timestamp != nil {
-				at = int(s.PositionRange().Start)
-			}
-		}
-		if at >= 0 {
-			fixed = false
-			line, column := p.locate(e.value, at)
-			p.failAt(line, column, name+": @ with a fixed time", "use offset, or @ end(): a fixed instant would have to be kept, and read again after each restart, for as long as the rule lives")
-		}
-		return nil
-	})
-	return expr, fixed
+	return expr, true
 }
 
 // uses are the selectors of the rule's expressions, in the order in which they stand, and their metrics.
@@ -323,14 +303,11 @@ func addUses(out []use, metrics []string, expr parser.Expr) ([]use, []string) {
 		case *parser.MatrixSelector:
 			ranged, isRange = s.Range, true
 		case *parser.VectorSelector:
-			u := use{matchers: s.LabelMatchers, key: matchersKey(s.LabelMatchers), instant: !isRange, counted: counts(path)}
-			u.back = s.OriginalOffset + ranged
-			for _, above := range path {
-				if q, ok := above.(*parser.SubqueryExpr); ok {
-					u.back += q.Range + q.OriginalOffset
-				}
+			u := use{
+				matchers: s.LabelMatchers, key: matchersKey(s.LabelMatchers), pos: int(s.PosRange.Start),
+				instant: !isRange, counted: counts(path),
 			}
-			u.back = max(u.back, 0)
+			u.back, u.fixed, u.until = reach(s, path, ranged)
 			metric := "{" + u.key + "}"
 			for _, m := range s.LabelMatchers {
 				if m.Name == alertd.LabelMetric && m.Type == labels.MatchEqual {

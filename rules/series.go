@@ -45,6 +45,7 @@ type series struct {
 	hash    uint64
 	traces  []exemplar // at most traceSlots, in order of arrival
 	indexes []*index
+	pins    []pin // what is kept besides the window
 }
 
 // sealed is a compressed run of samples.
@@ -93,7 +94,7 @@ func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff 
 		return stored
 	case t == s.newest:
 		return duplicate
-	case t < cutoff && s.newer(t, cutoff):
+	case t < cutoff && s.newer(t, cutoff) && !s.pinned(t):
 		return tooOld
 	case h != nil:
 		return s.insertHistogram(t, h)
@@ -148,6 +149,10 @@ func (s *series) push(p promql.FPoint, cutoff int64) {
 
 // trim drops what is before the window, except the newest sample of that.
 func (s *series) trim(cutoff int64) {
+	if len(s.pins) > 0 {
+		s.trimAround(cutoff)
+		return
+	}
 	gone := 0
 	for gone < len(s.sealed) && s.after(gone) <= cutoff {
 		gone++
@@ -276,7 +281,7 @@ func (s *series) samples() int {
 
 func (s *series) bytes() int {
 	const fixed, perRun, perTrace, perTouch = 256, 80, 80, 16
-	n := fixed + int(s.labels.ByteSize()) + cap(s.head)*16 + cap(s.traces)*perTrace + cap(s.touches)*perTouch + cap(s.indexes)*8
+	n := fixed + int(s.labels.ByteSize()) + cap(s.head)*16 + cap(s.traces)*perTrace + cap(s.touches)*perTouch + cap(s.indexes)*8 + cap(s.pins)*16
 	for _, run := range s.sealed {
 		n += perRun + len(run.chunk.Bytes())
 	}

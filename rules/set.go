@@ -68,9 +68,12 @@ type use struct {
 	delta    time.Duration // how long its samples are believed; 0: the evaluator's default
 	instant  bool          // the lookback delta comes on top of back
 	counted  bool          // below rate() and its like: the single value says little
+	fixed    bool          // @ fixes it to a time: back is counted from until
+	until    int64         // newest instant that it reads then, milliseconds
+	pos      int           // where it begins in the expression's text
 }
 
-// lookBack is how far before the evaluated instant the selector reads.
+// lookBack is how far before the evaluated instant, or before its fixed time, the selector reads.
 func (u use) lookBack(delta time.Duration) time.Duration {
 	if u.instant {
 		return u.back + cmp.Or(u.delta, delta)
@@ -78,11 +81,13 @@ func (u use) lookBack(delta time.Duration) time.Duration {
 	return u.back
 }
 
-// lookBack is the longest look-back of the rule's selectors, those in templates included.
+// lookBack is the longest look-back of the rule's selectors, those in templates included, without a fixed time.
 func (r *rule) lookBack(delta time.Duration) (d time.Duration) {
 	for _, list := range [2][]use{r.selectors, r.queries} {
 		for _, u := range list {
-			d = max(d, u.lookBack(delta))
+			if !u.fixed {
+				d = max(d, u.lookBack(delta))
+			}
 		}
 	}
 	return d
@@ -122,12 +127,13 @@ func (s *Set) Rules() []*alertd.Rule {
 }
 
 // LookBack is the longest look-back of any selector: ranges, offsets and subqueries included, and five minutes
-// for each selector without a range. It is what has to be read again after a restart.
+// for each selector without a range. It is what has to be read again after a restart, with what is fixed to a time:
+// see [Set.ReadFrom].
 func (s *Set) LookBack() (d time.Duration) {
 	for _, r := range s.all() {
 		d = max(d, r.lookBack(defaultLookbackDelta)+r.group.lateness)
 		for _, u := range r.selectors {
-			if u.instant && (u.name == "" || strings.HasPrefix(u.name, "health_")) {
+			if u.instant && !u.fixed && (u.name == "" || strings.HasPrefix(u.name, "health_")) {
 				d = max(d, u.back+alertd.HealthStands)
 			}
 		}
@@ -146,13 +152,15 @@ type Explanation struct {
 	Partition    Partition     // how it is keyed, or why it is evaluated whole
 	Keyed        bool          // evaluated key by key as samples arrive
 	TicksOnly    bool          // evaluated at the group's interval only
-	LookBack     time.Duration // longest of its selectors
+	LookBack     time.Duration // longest of its selectors that are not fixed to a time
+	Fixed        []Fixed       // the others
 	Metrics      []string      // metrics whose samples wake it, sorted
 }
 
 // Explain describes every rule, recording rules too, in file order.
 func (s *Set) Explain() []Explanation {
 	var out []Explanation
+	made := s.made()
 	for _, r := range s.all() {
 		metrics := slices.DeleteFunc(slices.Clone(r.metrics), aboutAlerts)
 		slices.Sort(metrics)
@@ -160,7 +168,7 @@ func (s *Set) Explain() []Explanation {
 			Rule: r.meta, Record: r.record, File: r.group.file, Line: r.line, Column: r.column, Group: r.group.name,
 			Expr: r.text, Partition: r.partition, Metrics: metrics,
 			Keyed: r.eventDriven() && !r.partition.IsWhole(), TicksOnly: r.expr != nil && !r.eventDriven(),
-			LookBack: r.lookBack(defaultLookbackDelta),
+			LookBack: r.lookBack(defaultLookbackDelta), Fixed: r.fixes(made),
 		})
 	}
 	return out

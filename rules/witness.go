@@ -37,7 +37,7 @@ func (r *ruleRun) Presence(scope string, at time.Time) alertd.Presence {
 func (k *key) present(at int64) bool {
 	for i, u := range k.rule.uses {
 		for _, s := range k.members[i] {
-			if s.present(at, k.rule.sight(u, s)) {
+			if k.rule.sees(u, s, at) {
 				return true
 			}
 		}
@@ -49,12 +49,21 @@ func (k *key) present(at int64) bool {
 func (r *ruleRun) present(at int64) bool {
 	for i, u := range r.uses {
 		for _, s := range r.indexes[i].series {
-			if s.present(at, r.sight(u, s)) {
+			if r.sees(u, s, at) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// sees reports whether a selector sees a series. What is fixed to a time says nothing about who is there now, unless the
+// rule asks for nothing else.
+func (r *ruleRun) sees(u use, s *series, at int64) bool {
+	if u.fixed {
+		return r.fixed && s.newer(u.until-r.sight(u, s)-1, u.until)
+	}
+	return s.present(at, r.sight(u, s))
 }
 
 // sight is how far back one selector sees samples of a series, milliseconds.

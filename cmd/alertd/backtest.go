@@ -43,6 +43,7 @@ type replay struct {
 	decoder  *ingest.Decoder
 	events   alertd.Events
 	tests    []*rehearse.Backtest
+	warmed   time.Time // from where the windows are filled; zero: not known yet
 	last     time.Time
 	bad      int // events that could not be read
 	meter    *meter
@@ -212,7 +213,7 @@ func (c *backtestCmd) fromNATS(ctx context.Context, std streams, r *replay) erro
 	from := ingest.Start{}
 	first := state.FirstTime
 	if !r.since.IsZero() {
-		from.Time = r.since.Add(-r.lookBack())
+		from.Time = r.readFrom(first)
 		if first.After(r.since) {
 			fmt.Fprintf(std.err, "the events begin at %s, later than --since: raise events.max_age in the daemon's configuration to keep more\n", first.UTC().Format(time.RFC3339))
 			r.since = first.UTC()
@@ -262,12 +263,15 @@ func (c *backtestCmd) fromNATS(ctx context.Context, std streams, r *replay) erro
 	return err
 }
 
-// lookBack is how much before the beginning the rules read.
-func (r *replay) lookBack() (d time.Duration) {
+// readFrom is where the events begin that the rules read, of those since oldest.
+func (r *replay) readFrom(oldest time.Time) time.Time {
+	from := r.since
 	for _, p := range r.policies {
-		d = max(d, p.Rules.LookBack())
+		if at := p.Rules.ReadFrom(r.since, oldest); at.Before(from) {
+			from = at
+		}
 	}
-	return d
+	return from
 }
 
 // decode reads one message. What is good of it counts, also where the error says that something is not.
@@ -287,7 +291,10 @@ func (r *replay) take(at time.Time, seq uint64) error {
 	r.last = at
 	r.meter.tick()
 	if at.Before(r.since) {
-		if at.Before(r.since.Add(-r.lookBack())) {
+		if r.warmed.IsZero() {
+			r.warmed = r.readFrom(at)
+		}
+		if at.Before(r.warmed) {
 			return nil
 		}
 		r.begin(r.since)

@@ -371,6 +371,9 @@ func explained(e rules.Explanation) string {
 		fmt.Fprintf(&b, "  evaluated as samples arrive, but whole: %s\n", e.Partition.Whole)
 	}
 	fmt.Fprintf(&b, "  woken by %s; looks back %s\n", strings.Join(e.Metrics, ", "), model.Duration(e.LookBack))
+	for _, f := range e.Fixed {
+		fmt.Fprintf(&b, "  keeps %s from %s to %s, which it is fixed to\n", f.Metric, f.From.Format(time.RFC3339), f.To.Format(time.RFC3339))
+	}
 	return b.String()
 }
 
