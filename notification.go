@@ -35,6 +35,7 @@ const (
 	ReasonSilenced      Reason = "silenced"       // by a silence
 	ReasonHeld          Reason = "held"           // by a calendar, until …
 	ReasonMuted         Reason = "muted"          // by a time interval, until …
+	ReasonFlapping      Reason = "flapping"       // its end is not believed, until …
 	ReasonDashboard     Reason = "dashboard only" // never pushed
 	ReasonEnded         Reason = "ended untold"   // resolved before it was due
 	ReasonNoResolve     Reason = "send_resolved is off"
@@ -107,7 +108,11 @@ type Notified struct {
 	Alert
 	HeldSince time.Time `json:"held_since,omitzero"` // when the hold began, for a digest
 	Fresh     bool      `json:"fresh,omitempty"`     // firing, and told for the first time
+	Changes   int       `json:"changes,omitempty"`   // how often it fired or ended within FlapWindow; 0: it does not flap
 }
+
+// FlapWindow is how far back the changes of an alert are counted that comes and goes.
+const FlapWindow = 30 * time.Minute
 
 // Status is "firing" while any alert in it is, else "resolved". The words are Alertmanager's.
 func (n *Notification) Status() string {

@@ -25,6 +25,7 @@ type alerts struct {
 	latest  map[alertd.Fingerprint]latest    // what was found since the last transition. Not state, see latest.go
 	over    []farewell                       // resolved, in the order in which they may be forgotten
 	bye     map[alertd.Fingerprint]time.Time // the latest farewell of each: the one that counts
+	before  episodes                         // of what fired again, forgotten with it
 }
 
 type scopeKey struct{ rule, scope string }
@@ -41,6 +42,7 @@ func newAlerts() *alerts {
 		byScope: map[scopeKey]map[alertd.Fingerprint]*alertd.Alert{},
 		byRule:  map[string]map[alertd.Fingerprint]*alertd.Alert{},
 		bye:     map[alertd.Fingerprint]time.Time{},
+		before:  episodes{},
 		alive:   map[alertd.Fingerprint]time.Time{},
 		latest:  map[alertd.Fingerprint]latest{},
 	}
@@ -73,6 +75,9 @@ func inOrder(set map[alertd.Fingerprint]*alertd.Alert) []*alertd.Alert {
 func (as *alerts) put(at time.Time, a alertd.Alert) {
 	as.drop(a.Fingerprint)
 	if a.State == alertd.Inactive {
+		if as.bye[a.Fingerprint].IsZero() {
+			delete(as.before, a.Fingerprint)
+		}
 		return
 	}
 	as.byPrint[a.Fingerprint] = &a
@@ -132,9 +137,12 @@ func (as *alerts) forget(at time.Time, grouped func(alertd.Fingerprint) bool) {
 			continue
 		}
 		delete(as.bye, f.Fingerprint)
-		if a := as.byPrint[f.Fingerprint]; a != nil && a.State == alertd.Resolved && !grouped(f.Fingerprint) {
-			as.drop(f.Fingerprint)
+		a := as.byPrint[f.Fingerprint]
+		if a != nil && (a.State != alertd.Resolved || grouped(f.Fingerprint)) {
+			continue
 		}
+		as.drop(f.Fingerprint)
+		delete(as.before, f.Fingerprint)
 	}
 }
 

@@ -65,7 +65,7 @@ func (m *Machine) flush(g *grouping.Group) {
 // speak settles what a group that is due tells, and schedules it anew. False means that it has nothing to say.
 func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	d := g.Diff()
-	d.Closed, d.Ended = d.Closed[:min(len(d.Closed), maxTold)], d.Ended[:min(len(d.Ended), maxTold)]
+	d.Ended = d.Ended[:min(len(d.Ended), maxTold)]
 	held := g.Holds()
 	gt, closed := m.gate(g, m.now)
 
@@ -94,6 +94,8 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		return m.inhibited(g, fp) || m.silencedIn(g, fp)
 	})
 	fresh = fresh[:min(len(fresh), maxTold)]
+	d.Closed = m.believed(g, d.Closed, len(d.Told)+len(fresh) > 0)
+	d.Closed = d.Closed[:min(len(d.Closed), maxTold)]
 
 	told := d.Told
 	if closed || !slices.ContainsFunc(told, func(fp alertd.Fingerprint) bool { return !m.hidden(fp) && !m.taken(fp) }) {
@@ -149,7 +151,7 @@ func (m *Machine) notified(g *grouping.Group, list []alertd.Fingerprint, fresh b
 	out := make([]alertd.Notified, 0, len(list))
 	for _, fp := range list {
 		if a := m.alerts.get(fp); a != nil {
-			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
+			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh, Changes: m.flapping(a)})
 		}
 	}
 	return out
@@ -178,8 +180,11 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 			}
 		}
 	}
-	if len(d.Closed) > 0 || len(d.Ended) > 0 && !closed { // more than could be told at once
+	if len(d.Ended) > 0 && !closed { // more than could be told at once
 		at(interval, alertd.ReasonGrouped)
+	}
+	if next, why := m.closing(g, d); !next.IsZero() {
+		at(next, why)
 	}
 	if next, why := m.chase(g); !next.IsZero() {
 		if !next.After(m.now) { // a reminder that is withheld now

@@ -129,6 +129,7 @@ func (m *Machine) Apply(e alertd.Entry) {
 	case e.Transition != nil:
 		a := e.Transition.Alert
 		m.silences.ended(e.Time, e.Transition)
+		m.alerts.before.follow(e.Transition, m.alerts.get(a.Fingerprint))
 		m.alerts.put(e.Time, a)
 		m.groups.Mark(a.Fingerprint, a.State.Active())
 		m.letGo(a.Fingerprint)

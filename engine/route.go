@@ -31,7 +31,7 @@ func (m *Machine) begin(a *alertd.Alert) {
 // rejoin looks again at a group whose alert ended and fires again before the group spoke of its end.
 func (m *Machine) rejoin(g *grouping.Group, a *alertd.Alert) {
 	if g.Members[a.Fingerprint].Told {
-		m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: alertd.ReasonDeduplicated, Until: g.Due})
+		m.relapse(g, a.Fingerprint)
 		return
 	}
 	m.wait(g, a)
@@ -72,9 +72,16 @@ func (m *Machine) wait(g *grouping.Group, a *alertd.Alert) {
 // end schedules the groups in which an alert that is over was told.
 func (m *Machine) end(a *alertd.Alert) {
 	for _, g := range m.groups.Of(a.Fingerprint) {
-		if g.Members[a.Fingerprint].Told {
-			m.hasten(g, g.ChangeDue(m.now, m.now), alertd.ReasonGrouped)
+		if !g.Members[a.Fingerprint].Told {
+			continue
 		}
+		due := g.ChangeDue(m.now, m.now)
+		if calm := m.calmAt(a.Fingerprint); calm.After(due) {
+			m.hasten(g, calm, alertd.ReasonFlapping)
+			m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: alertd.ReasonFlapping, Until: calm})
+			continue
+		}
+		m.hasten(g, due, alertd.ReasonGrouped)
 	}
 }
 

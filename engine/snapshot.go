@@ -13,20 +13,21 @@ import (
 const snapshotVersion = 1
 
 type snapshot struct {
-	Version  int             `json:"version"`
-	Policy   string          `json:"policy"`
-	Alerts   []*alertd.Alert `json:"alerts"`
-	Over     []farewell      `json:"over,omitempty"`
-	Groups   *grouping.Set   `json:"groups"`
-	Silences []storedSilence `json:"silences,omitempty"`
-	Acks     []storedAck     `json:"acks,omitempty"`
-	Outbox   []storedLine    `json:"outbox"`
+	Version  int              `json:"version"`
+	Policy   string           `json:"policy"`
+	Alerts   []*alertd.Alert  `json:"alerts"`
+	Over     []farewell       `json:"over,omitempty"`
+	Before   []storedEpisodes `json:"before,omitempty"`
+	Groups   *grouping.Set    `json:"groups"`
+	Silences []storedSilence  `json:"silences,omitempty"`
+	Acks     []storedAck      `json:"acks,omitempty"`
+	Outbox   []storedLine     `json:"outbox"`
 }
 
 // Snapshot writes the state. Equal states give equal bytes.
 func (m *Machine) Snapshot() ([]byte, error) {
 	return json.Marshal(snapshot{
-		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over,
+		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over, Before: m.alerts.before.stored(),
 		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(),
 	})
 }
@@ -48,6 +49,9 @@ func Restore(b []byte) (*Machine, error) {
 	clear(m.alerts.bye)
 	for _, f := range s.Over {
 		m.alerts.part(f)
+	}
+	for _, e := range s.Before {
+		m.alerts.before[e.Fingerprint] = e.Episodes
 	}
 	m.silences.restore(s.Silences)
 	for _, sa := range s.Acks {

@@ -430,7 +430,7 @@ func (s *story) tell(e alertd.Entry) {
 			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
 				affects = " affects " + whom
 			}
-			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a)+words(&a.Alert))
+			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a)+flaps(&a)+words(&a.Alert))
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
@@ -474,4 +474,12 @@ func stamp(t time.Time) string { return t.Format("Mon 15:04:05") }
 func name(ls alertd.Labels) string {
 	rest := labels.NewBuilder(ls).Del(alertd.LabelAlert).Labels()
 	return ls.Get(alertd.LabelAlert) + rest.String()
+}
+
+// flaps says of an alert in a notification that it comes and goes.
+func flaps(a *alertd.Notified) string {
+	if a.Changes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d changes", a.Changes)
 }

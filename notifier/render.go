@@ -497,3 +497,11 @@ func digits(f float64) string { return strconv.FormatFloat(f, 'g', 4, 64) }
 
 // Held is how long an alert waited for business hours, "" where it did not wait.
 func Held(a *alertd.Notified, now time.Time) string { return Ago(a.HeldSince, now) }
+
+// Flapping says that an alert comes and goes: "flapping: 6 changes in 30m"; "" where it does not.
+func Flapping(a *alertd.Notified) string {
+	if a.Changes == 0 {
+		return ""
+	}
+	return fmt.Sprintf("flapping: %d changes in %s", a.Changes, Span(alertd.FlapWindow))
+}

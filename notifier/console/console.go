@@ -151,6 +151,9 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
 			s += " after " + took
 		}
+		if flapping := notifier.Flapping(a); flapping != "" {
+			s += ", " + flapping
+		}
 		return s
 	}
 	s := "firing since " + notifier.Clock(began, n.PlannedAt)
@@ -159,6 +162,9 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 	}
 	if held := notifier.Held(a, n.PlannedAt); held != "" {
 		s += ", held for " + held
+	}
+	if flapping := notifier.Flapping(a); flapping != "" {
+		s += ", " + flapping
 	}
 	if taken := notifier.Taken(&a.Alert); taken != "" {
 		s += ", " + taken
@@ -189,10 +195,14 @@ func (p *page) list(label string, n *alertd.Notification, as []alertd.Notified) 
 }
 
 func brief(n *alertd.Notification, a *alertd.Notified) string {
+	s := "lasted " + notifier.Ago(notifier.Began(&a.Alert), notifier.Ended(&a.Alert))
 	if a.State.Active() {
-		return "for " + notifier.Ago(notifier.Began(&a.Alert), n.PlannedAt)
+		s = "for " + notifier.Ago(notifier.Began(&a.Alert), n.PlannedAt)
 	}
-	return "lasted " + notifier.Ago(notifier.Began(&a.Alert), notifier.Ended(&a.Alert))
+	if a.Changes > 0 {
+		s += ", flapping"
+	}
+	return s
 }
 
 // field writes one line: a label of which plain is what is seen, and a text.

@@ -139,6 +139,7 @@ func digest() alertd.Notification {
 		a.Fresh = a.State.Active()
 		as = append(as, a)
 	}
+	as[1].Changes, as[4].Changes = 7, 4
 	n := notification(alertd.ReasonDigest, as...)
 	n.Digest, n.Group, n.GroupLabels = true, "digest:office:ops", labels.EmptyLabels()
 	return n

@@ -273,6 +273,9 @@ func (l *layout) history(a *alertd.Notified) string {
 		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
 			s += " after " + took
 		}
+		if flapping := notifier.Flapping(a); flapping != "" {
+			s += " · " + flapping
+		}
 		return s
 	}
 	s := "Value " + notifier.Value(a.Value) + " · since " + date(began)
@@ -281,6 +284,9 @@ func (l *layout) history(a *alertd.Notified) string {
 	}
 	if held := notifier.Held(a, l.n.PlannedAt); held != "" {
 		s += " · held for " + held
+	}
+	if flapping := notifier.Flapping(a); flapping != "" {
+		s += " · *" + flapping + "*"
 	}
 	if taken := notifier.Taken(&a.Alert); taken != "" {
 		s += " · *" + esc(taken, 300) + "*"
@@ -325,7 +331,10 @@ func (l *layout) line(a *alertd.Notified) string {
 	} else {
 		s += " · lasted " + notifier.Ago(began, notifier.Ended(&a.Alert))
 	}
-	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && units(u) <= 90 && u != link(l.book, "Runbook") {
+	if a.Changes > 0 {
+		s += " · flapping"
+	}
+	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && units(u) <= 80 && u != link(l.book, "Runbook") {
 		s += " · " + u
 	}
 	return s
