@@ -76,7 +76,7 @@ func TestBacktest(t *testing.T) {
 		"10m0.05s pager firing Down a",
 		"20m0.05s pager resolved Down a",
 		"22m30.05s pager firing Down a",
-		"25m0.05s pager resolved Down a",
+		"27m0s pager resolved Down a",
 		"30m0.05s chat firing Slow b",
 	}
 	if got := strings.Join(told(r), "\n"); got != strings.Join(want, "\n") {
@@ -110,7 +110,7 @@ func TestCompare(t *testing.T) {
 	want := []string{
 		"15m0.05s moved firing from 10m0.05s",
 		"22m30.05s gone firing",
-		"25m0.05s gone resolved",
+		"27m0s gone resolved",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") || c.Same != 4 {
 		t.Errorf("got %d the same and\n%s\nwant 4 and\n%s", c.Same, strings.Join(got, "\n"), strings.Join(want, "\n"))
