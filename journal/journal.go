@@ -52,9 +52,10 @@ type Record struct {
 // Log is the journal as one node sees it. It is safe for concurrent use, though only one goroutine should append:
 // the commits of two would be a fold of nobody's.
 type Log interface {
-	// Append publishes one commit and returns its sequence. It fills in c.Prev. An error that is none of ErrFenced,
-	// ErrUnknown, ErrTooLarge and ErrInvalid means that nothing was appended, and the same commit may be tried again. Append
-	// waits for a server that is away for as long as ctx lets it, half a minute where ctx has no deadline.
+	// Append publishes one commit and returns its sequence. It fills in c.Prev. The entries may be handed to Follow as they
+	// are, so nobody changes them any more. An error that is none of ErrFenced, ErrUnknown, ErrTooLarge and ErrInvalid means
+	// that nothing was appended, and the same commit may be tried again. Append waits for a server that is away for as long
+	// as ctx lets it, half a minute where ctx has no deadline.
 	Append(ctx context.Context, c alertd.Commit) (uint64, error)
 
 	// Replay calls fn for every commit from sequence from (1 is the first) to the newest at the time of the call, in

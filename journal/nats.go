@@ -46,6 +46,8 @@ type NATS struct {
 	tail  tail // what this handle has seen
 	stale bool // the outcome of an append is unknown: only Replay can tell what is true
 
+	recent recent // for Follow
+
 	snapshotsMu sync.Mutex
 	snapshots   jetstream.ObjectStore // nil until first used
 }
@@ -135,6 +137,8 @@ func (n *NATS) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
+	c.Prev = n.tail.sum
+	n.recent.put(after, body, c) // before it is published: the reader may be quicker than the acknowledgement
 	err = n.publish(ctx, body, n.tail.seq)
 	switch {
 	case err == nil:
@@ -257,7 +261,7 @@ func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c al
 	if gone := trimmed(info); from <= gone {
 		return errTrimmed(from, gone)
 	}
-	end, err := n.scan(ctx, from, info.State.LastSeq, func(batch []Record) error {
+	end, err := n.scan(ctx, from, info.State.LastSeq, nil, func(batch []Record) error {
 		for _, r := range batch {
 			if err := fn(r.Seq, r.Commit); err != nil {
 				return err
@@ -276,7 +280,7 @@ func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c al
 
 // Follow implements [Log].
 func (n *NATS) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
-	_, err := n.scan(ctx, max(from, 1), forEver, fn)
+	_, err := n.scan(ctx, max(from, 1), forEver, &n.recent, fn)
 	return err
 }
 

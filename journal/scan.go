@@ -19,8 +19,8 @@ const (
 const forEver = math.MaxUint64
 
 // scan delivers records from a sequence on, in batches, until it has delivered last. Where the journal was trimmed further than that, it
-// begins with what there is. It returns the tail of the journal that it read.
-func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Record) error) (tail, error) {
+// begins with what there is. What is in own is not decoded. It returns the tail of the journal that it read.
+func (n *NATS) scan(ctx context.Context, from, last uint64, own *recent, deliver func([]Record) error) (tail, error) {
 	info, err := infoOf(ctx, n.stream)
 	if err != nil {
 		return tail{}, err
@@ -34,6 +34,7 @@ func (n *NATS) scan(ctx context.Context, from, last uint64, deliver func([]Recor
 	if first := info.State.FirstSeq; from > 1 && (from == first || from == gone+1) {
 		ch = chain{next: from} // what was before is gone, and nobody asks for it
 	}
+	ch.own = own
 	for ch.next <= last {
 		r := &reader{n: n, ch: &ch, from: from, last: last}
 		err := r.run(ctx, deliver)
