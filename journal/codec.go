@@ -28,7 +28,7 @@ func encode(c alertd.Commit) ([]byte, error) {
 			return nil, fmt.Errorf("%w: entry %d of %d holds %d decisions instead of one", ErrInvalid, i+1, len(c.Entries), n)
 		}
 	}
-	b, err := json.Marshal(c)
+	b, err := marshal(&c)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
