@@ -148,9 +148,10 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64, by ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, by...)
 	}
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Second)
+	// Prometheus waits ten seconds for a scrape. While the loop is busy is when these figures matter most.
+	ctx, stop := context.WithTimeout(context.Background(), 8*time.Second)
 	defer stop()
-	err := c.app.ask(ctx, func(l *leader) {
+	_ = c.app.ask(ctx, func(l *leader) {
 		s, w := l.machine.Stats(), l.evaluator.Stats()
 		for _, st := range []alertd.State{alertd.Pending, alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing, alertd.Resolved} {
 			gauge(descAlerts, float64(s.Alerts[st]), string(st))
@@ -175,7 +176,7 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(descRefused, float64(w.Unread), "no rule reads it")
 	})
 	leading := 0.0
-	if err == nil {
+	if c.app.leading.Load() {
 		leading = 1
 	}
 	gauge(descLeading, leading)

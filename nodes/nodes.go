@@ -59,8 +59,10 @@ func Join(nc *nats.Conn, o Options) (*Nodes, error) {
 	return &Nodes{nc: nc, o: o, self: s}, nil
 }
 
-// Leave makes this node unknown again.
-func (n *Nodes) Leave(context.Context) error { return n.self.Stop() }
+// Leave makes this node unknown again. It returns when the server knows.
+func (n *Nodes) Leave(context.Context) error {
+	return errors.Join(n.self.Stop(), n.nc.FlushTimeout(patience))
+}
 
 // Peers are the nodes that answer, sorted by name, this one among them.
 func (n *Nodes) Peers(ctx context.Context) ([]Node, error) {
