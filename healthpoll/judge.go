@@ -23,6 +23,7 @@ type memory struct {
 	first   time.Time // of the misses in a row
 	held    bool      // enough misses, but perhaps it is us
 	bad     [2]bool   // the answers that were unhealthy last time, by their place
+	lost    []string  // the checks of the service that were unhealthy when it last was by its own word
 
 	stamp time.Time // newest timestamp of a body
 	since time.Time // when it was first seen, by our clock
@@ -118,6 +119,7 @@ func (m *memory) event(t *Target, answers []answer, now time.Time) alertd.Health
 			h.TraceID, h.SpanID = a.report.TraceID, a.report.SpanID
 		}
 	}
+	m.carry(h.Checks, t.Rise)
 	for _, a := range answers { // last, so that no check of the service takes their names
 		h.Checks[a.check] = a.shown
 	}
@@ -146,3 +148,26 @@ func (m *memory) frozen(t *Target, stamp, now time.Time) time.Duration {
 
 // milliseconds has a resolution of a microsecond; more would be noise.
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// carry keeps unhealthy what made the service so until it is believed to be well again. Otherwise it would be down for a while
+// without a cause.
+func (m *memory) carry(checks map[string]alertd.HealthCheck, rise int) {
+	switch {
+	case !m.down:
+		m.lost = nil
+	case m.goods == 0 && len(checks) > 0:
+		m.lost = m.lost[:0]
+		for name, c := range checks {
+			if c.Status == alertd.Unhealthy {
+				m.lost = append(m.lost, name)
+			}
+		}
+	default:
+		for _, name := range m.lost {
+			if c, told := checks[name]; told && c.Status != alertd.Unhealthy {
+				c.Status, c.Error = alertd.Unhealthy, fmt.Sprintf("well again; unhealthy until %d good answers in a row", rise)
+				checks[name] = c
+			}
+		}
+	}
+}

@@ -217,3 +217,32 @@ func TestGuard(t *testing.T) {
 		t.Errorf("too few targets: %v, %d", d, g.failed)
 	}
 }
+
+// While a service is not yet believed to be well again, it is so because of what made it unwell, and not without a cause: else
+// its recovery would be another alert.
+func TestRecoveryKeepsItsCause(t *testing.T) {
+	target := target(t, "http://shop:8080")
+	var m memory
+	report := func(status alertd.HealthStatus) []answer {
+		ready := said(CheckReady, status)
+		ready.report.Checks = map[string]alertd.HealthCheck{"database": {Status: status}, "cache": {Status: alertd.Healthy}}
+		return []answer{said(CheckLive, alertd.Healthy), ready}
+	}
+	for i, c := range []struct {
+		says, want alertd.HealthStatus
+		error      string
+	}{
+		{alertd.Healthy, alertd.Healthy, ""},
+		{alertd.Unhealthy, alertd.Unhealthy, ""},
+		{alertd.Healthy, alertd.Unhealthy, "well again; unhealthy until 2 good answers in a row"},
+		{alertd.Unhealthy, alertd.Unhealthy, ""},
+		{alertd.Healthy, alertd.Unhealthy, "well again; unhealthy until 2 good answers in a row"},
+		{alertd.Healthy, alertd.Healthy, ""},
+	} {
+		h, tell := m.judge(&target, report(c.says), noDoubt, time.Unix(0, 0))
+		database := h.Checks["database"]
+		if !tell || h.Status != c.want || database.Status != c.want || database.Error != c.error || h.Checks["cache"].Status != alertd.Healthy {
+			t.Errorf("answer %d: %v %+v, want %s, %q", i+1, tell, h, c.want, c.error)
+		}
+	}
+}
