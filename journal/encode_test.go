@@ -86,9 +86,9 @@ func anything(t *rapid.T, v reflect.Value, depth int) {
 	case reflect.Float64:
 		v.SetFloat(rapid.SampledFrom([]float64{0, 1.5}).Draw(t, "float"))
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Field(i).CanSet() {
-				anything(t, v.Field(i), depth+1)
+		for _, field := range v.Fields() {
+			if field.CanSet() {
+				anything(t, field, depth+1)
 			}
 		}
 	case reflect.Slice:
