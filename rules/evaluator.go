@@ -65,7 +65,8 @@ type Evaluator struct {
 	longest   int64 // time for which any sample wants to be believed, milliseconds
 	names     names // of the metrics that have arrived
 	highest   uint64
-	oldest    *key // dirty keys in order of the first event that they wait to see evaluated
+	taken     uint64 // how often samples were stored
+	oldest    *key   // dirty keys in order of the first event that they wait to see evaluated
 	youngest  *key
 	ready     []*key
 	timers    timers
@@ -113,6 +114,7 @@ type ruleRun struct {
 	plain    alertd.Annotations
 	delta    int64 // for how long the engine has to believe samples, milliseconds
 	hadKeys  bool
+	absent   absence // of all that it reads, when that was so the last time
 	shortest int64   // look-back of the selector that looks back least, milliseconds
 	latest   int64   // newest instant that any key was evaluated at
 	until    []int64 // by metric: newest instant at which it is read; nil: all are read as time goes on
@@ -157,7 +159,7 @@ type key struct {
 	lone    [1]*series
 
 	found    []alertd.Finding
-	worded   []worded   // annotations of the last result, where they may be those of the next
+	worded   *wordings  // of the last result; nil: it had none
 	back     []recovery // results of the recovery condition, as found
 	scope    string
 	lateFrom int64 // the oldest of the samples that came after their slot, if any did (isLate)
@@ -449,6 +451,7 @@ func (e *Evaluator) Append(now time.Time, seq uint64, samples []alertd.Sample) {
 // store puts a sample into its series. It gives nil if the sample is refused or nobody reads it. A duplicate is not
 // refused: that a sample is in the window does not mean that it was evaluated.
 func (e *Evaluator) store(sample *alertd.Sample) *series {
+	e.taken++
 	if sample.T > e.now+maxAhead.Milliseconds() {
 		e.counts.TooNew++
 		return nil

@@ -3,7 +3,6 @@ package rules
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ func (e *Evaluator) findings(r *ruleRun, k *key, vector promql.Vector, at, told 
 		}
 	}
 	if k != nil && r.wording == pure {
-		k.word(vector, out)
+		k.worded = k.worded.next(vector, out)
 	}
 	slices.SortFunc(out, byFinding)
 	for i := 1; i < len(out); i++ {
@@ -129,23 +128,6 @@ func wordingOf(list []pair) (w wording) {
 	return w
 }
 
-// worded is an element of a result, not a histogram, and its annotations.
-type worded struct {
-	metric labels.Labels // templates see these, and not the final labels
-	value  float64
-	text   alertd.Annotations
-}
-
-// word notes the annotations of a result for the key's next one.
-func (k *key) word(vector promql.Vector, findings []alertd.Finding) {
-	k.worded = k.worded[:0]
-	for i, sample := range vector {
-		if sample.H == nil {
-			k.worded = append(k.worded, worded{sample.Metric, sample.F, findings[i].Annotations})
-		}
-	}
-}
-
 // annotations are those of an element of a result, which may belong to a key. They are expanded when somebody reads them.
 // Only what asks the window is expanded at once, since the window goes on; and what depends on the series and its value
 // alone stays as it was found the last time if these have not changed.
@@ -158,10 +140,8 @@ func (x *expander) annotations(k *key) alertd.Annotations {
 	case r.wording == asking || x.sample.H != nil:
 		return alertd.Texts(x.expanded())
 	case r.wording == pure && k != nil:
-		for i := range k.worded {
-			if w := &k.worded[i]; math.Float64bits(w.value) == math.Float64bits(x.sample.F) && labels.Equal(w.metric, x.sample.Metric) {
-				return w.text
-			}
+		if text := k.worded.of(x.sample.Metric, x.sample.F); text != nil {
+			return text
 		}
 	}
 	var known *labels.Labels

@@ -10,8 +10,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/storage"
-
-	"alertd"
 )
 
 // ErrTooManySamples is what [Evaluator.Select] returns where a copy would be larger than allowed.
@@ -77,46 +75,6 @@ func (e *Evaluator) LabelSets(ms []*labels.Matcher, from, to int64) (out []label
 		return true
 	})
 	return out
-}
-
-// each calls visit for every series that all matchers match, until it says false. Where the matchers name a metric,
-// only the series of that are looked at.
-func (w *window) each(ms []*labels.Matcher, visit func(*series) bool) {
-	for _, m := range ms {
-		if m.Name != alertd.LabelMetric || m.Type != labels.MatchEqual || m.Value == "" {
-			continue
-		}
-		lists := [2][]*index{w.byName[m.Value], w.nameless}
-		if len(lists[0]) == 1 && len(lists[1]) == 0 {
-			for _, s := range lists[0][0].series {
-				if matches(ms, s.labels) && !visit(s) {
-					return
-				}
-			}
-			return
-		}
-		seen := make(map[*series]bool)
-		for _, list := range lists {
-			for _, x := range list {
-				for _, s := range x.series {
-					if !seen[s] && matches(ms, s.labels) {
-						seen[s] = true
-						if !visit(s) {
-							return
-						}
-					}
-				}
-			}
-		}
-		return
-	}
-	for _, s := range w.series {
-		for ; s != nil; s = s.chain {
-			if matches(ms, s.labels) && !visit(s) {
-				return
-			}
-		}
-	}
 }
 
 // overlaps reports whether the series may have a sample from `from` to `to`.

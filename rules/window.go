@@ -22,7 +22,9 @@ type window struct {
 	byKey    map[string]*index
 	byName   map[string][]*index // selectors of one metric
 	nameless []*index            // selectors of many
+	families map[string]*family  // by the metric's name
 	count    int
+	looked   int // series that had to be compared with matchers, ever
 }
 
 // index is a selector and the series that it matches.
@@ -47,7 +49,9 @@ type quotation struct {
 }
 
 func newWindow() *window {
-	return &window{series: make(map[uint64]*series), byKey: make(map[string]*index), byName: make(map[string][]*index)}
+	return &window{
+		series: make(map[uint64]*series), byKey: make(map[string]*index), byName: make(map[string][]*index), families: make(map[string]*family),
+	}
 }
 
 // index makes sure that a selector is indexed. All must be there before the first series is.
@@ -101,6 +105,7 @@ func (w *window) add(s *series) {
 	s.chain = w.series[s.hash]
 	w.series[s.hash] = s
 	w.count++
+	w.family(s.labels.Get(alertd.LabelMetric)).add(s)
 	for _, x := range s.indexes {
 		x.series = append(x.series, s)
 		x.unsorted = true
@@ -115,6 +120,7 @@ func (w *window) sweep(old func(*series) bool) {
 	var (
 		keys   = make(map[*key]bool)
 		shrunk = make(map[*index]bool)
+		fewer  = make(map[string]bool)
 	)
 	for hash, first := range w.series {
 		var kept *series
@@ -123,6 +129,7 @@ func (w *window) sweep(old func(*series) bool) {
 			if s.dead = old(s); s.dead {
 				w.count--
 				s.follower = nil // or the living would keep many of the dead
+				fewer[s.labels.Get(alertd.LabelMetric)] = true
 				for _, t := range s.touches {
 					keys[t.key] = true
 				}
@@ -138,6 +145,12 @@ func (w *window) sweep(old func(*series) bool) {
 			delete(w.series, hash)
 		} else {
 			w.series[hash] = kept
+		}
+	}
+	for name := range fewer {
+		f := w.families[name]
+		if f.sweep(); len(f.series) == 0 {
+			delete(w.families, name)
 		}
 	}
 	isDead := func(s *series) bool { return s.dead }
@@ -194,14 +207,14 @@ func (v view) Select(_ context.Context, _ bool, hints *storage.SelectHints, ms .
 			}
 		}
 	}
-	var list []*series
-	for _, s := range v.window.series {
-		for ; s != nil; s = s.chain {
-			if matches(ms, s.labels) {
-				list = append(list, s)
-			}
-		}
+	if f, _ := v.window.familyOf(ms); f != nil {
+		f.divide(ms)
 	}
+	var list []*series
+	v.window.each(ms, func(s *series) bool {
+		list = append(list, s)
+		return true
+	})
 	slices.SortFunc(list, byLabels)
 	return &seriesSet{list: list, at: -1, from: from, to: to, view: v, believed: defaultLookbackDelta.Milliseconds()}
 }

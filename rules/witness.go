@@ -45,8 +45,13 @@ func (k *key) present(at int64) bool {
 	return false
 }
 
-// present reports whether any series that the rule reads is there.
+// present reports whether any series that the rule reads is there. Where none is, each of its alerts asks, and only the first
+// needs to look.
 func (r *ruleRun) present(at int64) bool {
+	now := absence{at: at, taken: r.group.evaluator.taken}
+	if r.absent == now {
+		return false
+	}
 	for i, u := range r.uses {
 		for _, s := range r.indexes[i].series {
 			if r.sees(u, s, at) {
@@ -54,7 +59,14 @@ func (r *ruleRun) present(at int64) bool {
 			}
 		}
 	}
+	r.absent = now
 	return false
+}
+
+// absence is that no series of a rule is there at an instant, as far as the samples tell that were taken in so far.
+type absence struct {
+	at    int64
+	taken uint64
 }
 
 // sees reports whether a selector sees a series. What is fixed to a time says nothing about who is there now, unless the
