@@ -269,7 +269,7 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
 			return err
 		}
 		if decided {
-			l.evaluator.Append(now, 0, l.series.Of(l.machine, v.Rule.ID, v.At))
+			l.evaluator.Append(now, 0, l.series.Of(l.machine, v.Rule.ID, v.Scope, v.At))
 		}
 	}
 	if err := l.tick(ctx, now, len(verdicts)); err != nil {
@@ -306,7 +306,7 @@ func (l *leader) tick(ctx context.Context, now time.Time, verdicts int) (err err
 		if err != nil || v.Err != "" {
 			return nil
 		}
-		return l.series.Of(l.machine, v.Rule.ID, v.At)
+		return l.series.Of(l.machine, v.Rule.ID, v.Scope, v.At)
 	})
 	return err
 }

@@ -2,7 +2,7 @@
 // the real binary with real NATS, SQLite and a webhook, publishes events, and times the pages that come back. It prints
 // a table and writes the same as JSON.
 //
-//	go run ./bench [-json FILE] [-run REGEXP] [-huge]
+//	go run ./bench [-json FILE] [-run REGEXP] [-huge] [-binary FILE]
 //
 // Publisher, NATS, daemon and webhook share this machine's cores, and whatever else runs there does too: the load
 // average is printed beside the numbers. The whole takes less than seven minutes.
@@ -79,6 +79,7 @@ func main() {
 	file := flag.String("json", "bench.json", "where to write the results as JSON; empty: nowhere")
 	endpoints := flag.Bool("endpoints", false, "serve the endpoints that are polled, until the input ends; the benchmark starts itself so")
 	huge := flag.Bool("huge", false, "also post half a million alerts, which takes two minutes more")
+	binary := flag.String("binary", "", "measure this alertd instead of one that is built from the source")
 	only := flag.String("run", "", "run only scenarios whose name fits this regular expression")
 	flag.Parse()
 	if *endpoints {
@@ -92,7 +93,7 @@ func main() {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 		defer stop()
-		err = measure(ctx, *file, fits, *huge)
+		err = measure(ctx, *file, *binary, fits, *huge)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -100,15 +101,14 @@ func main() {
 	}
 }
 
-func measure(ctx context.Context, file string, fits *regexp.Regexp, huge bool) error {
+func measure(ctx context.Context, file, binary string, fits *regexp.Regexp, huge bool) error {
 	dir, err := os.MkdirTemp("", "alertd-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	chosen := slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return !fits.MatchString(s.name) || s.huge && !huge })
-	var binary string
-	if slices.ContainsFunc(chosen, func(s scenario) bool { return !s.inside }) {
+	if binary == "" && slices.ContainsFunc(chosen, func(s scenario) bool { return !s.inside }) {
 		fmt.Fprintln(os.Stderr, "building alertd …")
 		if binary, err = e2e.Build(ctx, dir, false); err != nil {
 			return err

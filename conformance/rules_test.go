@@ -205,7 +205,7 @@ func TestSlots(t *testing.T) {
 				if v.Err != "" {
 					return nil
 				}
-				return series.Of(m, v.Rule.ID, v.At)
+				return series.Of(m, v.Rule.ID, v.Scope, v.At)
 			})
 			if len(verdicts) == 0 {
 				continue

@@ -164,7 +164,7 @@ func (b *Backtest) turn(now time.Time, verdicts []alertd.Verdict) {
 		if decided := b.desk.step(engine.Judged{Verdict: v}); v.Err != "" || !decided && v.Scope != "" {
 			return nil
 		}
-		return b.series.Of(b.desk.machine, v.Rule.ID, v.At)
+		return b.series.Of(b.desk.machine, v.Rule.ID, v.Scope, v.At)
 	}
 	for _, v := range verdicts {
 		follow(v)

@@ -318,7 +318,7 @@ func (r *testRun) judge(v alertd.Verdict, at time.Time, offset time.Duration) []
 	j := r.judges[v.Rule.ID]
 	j.desk.until(at)
 	j.desk.turn(at, []alertd.Verdict{v})
-	return j.series.Of(j.desk.machine, v.Rule.ID, at.Add(-offset))
+	return j.series.Of(j.desk.machine, v.Rule.ID, v.Scope, at.Add(-offset))
 }
 
 // query evaluates an expression of promql_expr_test over all that there is.
