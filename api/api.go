@@ -113,8 +113,6 @@ func New(o Options) http.Handler {
 		"GET /api/v1/silences/{id}":     a.silence,
 		"DELETE /api/v1/silences/{id}":  a.expireSilence,
 
-		"/api/": a.unknown,
-
 		"GET /api/v1/query":               a.queries.instant,
 		"POST /api/v1/query":              a.queries.instant,
 		"GET /api/v1/query_range":         a.queries.overRange,
@@ -124,11 +122,19 @@ func New(o Options) http.Handler {
 		"GET /api/v1/labels":              a.queries.labelNames,
 		"POST /api/v1/labels":             a.queries.labelNames,
 		"GET /api/v1/label/{name}/values": a.queries.labelValues,
+		"GET /api/v1/query_exemplars":     a.queries.exemplars,
+		"POST /api/v1/query_exemplars":    a.queries.exemplars,
 		"GET /api/v1/metadata":            a.queries.metadata,
 		"GET /api/v1/status/buildinfo":    a.buildInfo,
 	} {
 		mux.Handle(pattern, a.wrap(h))
 	}
+	mux.Handle("/api/", a.wrap(unknown(func(r *http.Request) bool {
+		get := *r
+		get.Method = http.MethodGet
+		_, pattern := mux.Handler(&get)
+		return pattern != "/api/"
+	})))
 	for pattern, h := range map[string]http.Handler{
 		"GET /{$}":             o.Dashboard,
 		"GET /ack":             o.AckPage,

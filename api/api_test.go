@@ -134,6 +134,13 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/v1/status", 200, []string{`"version":"1.2.3"`, `"config_version":"c0ffee"`, `"history_seq":7`, `"checkpoint":41`}},
 		{"GET", "/api/v1/nothing", 404, []string{`"errorType":"not_found"`, "/api/v1/history"}},
 		{"POST", "/api/v1/history", 405, []string{"use GET"}},
+		{"POST", "/api/v1/nothing", 404, []string{"/api/v1/history"}},
+		{"DELETE", "/api/v1/query", 405, []string{"use GET"}},
+		{"GET", "/api/v1/targets", 404, []string{"scrapes nothing"}},
+		{"GET", "/api/v1/targets/metadata?metric=up", 404, []string{"scrapes nothing"}},
+		{"POST", "/api/v1/write", 404, []string{"--otlp-listen"}},
+		{"GET", "/api/v1/status/flags", 404, []string{"/api/v1/status"}},
+		{"GET", "/api/v1/writers", 404, []string{"no such path"}},
 
 		{"GET", "/api/v1/history", 200, []string{`"next":""`, `"runbook_url":"http://a/runbooks/X"`, `"trace_url":"http://t/1"`, `"from":"pending"`, `"to":"firing"`, `"value":0.25`, `"rule":"shop.yaml:shop:HighErrorRate"`}},
 		{"GET", "/api/v1/history?since=24h&severity=page&service=checkout&rule=HighErrorRate&alert=HighErrorRate&state=firing&q=checkout&limit=1000", 200, []string{`"id":"7.3"`}},

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
+
+	"alertd/rules"
 )
 
 // Results of queries are written by hand: reflection takes ten times as long for a million points, and only so can
@@ -171,6 +173,26 @@ func appendHistogram(b []byte, h *histogram.FloatHistogram) []byte {
 		b = append(b, ']')
 	}
 	return append(b, '}')
+}
+
+// appendExemplars writes a series and its traces. The names of the labels are those that Prometheus gives to exemplars
+// which it takes over OTLP.
+func appendExemplars(b []byte, s *rules.SeriesExemplars) []byte {
+	b = appendLabels(append(b, `{"seriesLabels":`...), s.Labels)
+	b = append(b, `,"exemplars":[`...)
+	for i, x := range s.Exemplars {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(append(b, `{"labels":{"trace_id":`...), x.Trace.TraceID)
+		if x.Trace.SpanID != "" {
+			b = appendString(append(b, `,"span_id":`...), x.Trace.SpanID)
+		}
+		b = appendFloat(append(b, `},"value":`...), x.Value)
+		b = appendTime(append(b, `,"timestamp":`...), x.T)
+		b = append(b, '}')
+	}
+	return append(b, ']', '}')
 }
 
 // appendTime writes milliseconds as seconds.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +19,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
+
+	"alertd/rules"
 )
 
 // Series is what the rules read, as storage that Prometheus's engine understands. What its queriers return must be
@@ -31,6 +31,9 @@ type Series interface {
 	Metrics(ctx context.Context) ([]string, error)
 	// Lookback is for how long the engine has to believe a sample. Series end by themselves where nobody does.
 	Lookback(ctx context.Context) (time.Duration, error)
+	// Exemplars are the traces that series came with which match any of the sets of matchers, from an instant to another,
+	// both included, in milliseconds; in the order of the series' labels.
+	Exemplars(ctx context.Context, sets [][]*labels.Matcher, from, to int64) ([]rules.SeriesExemplars, error)
 }
 
 const (
@@ -407,69 +410,6 @@ func truncate[T any](list []T, limit int) ([]T, annotations.Annotations) {
 		return list, nil
 	}
 	return list[:limit], annotations.New().Add(errTruncated)
-}
-
-// metadata is GET /api/v1/metadata. Events say nothing of a metric but its name, of which the ending tells a counter.
-func (q *queries) metadata(w http.ResponseWriter, r *http.Request) error {
-	if err := q.form(w, r); err != nil {
-		return err
-	}
-	limit := -1
-	if s := r.Form.Get("limit"); s != "" {
-		var err error
-		if limit, err = strconv.Atoi(s); err != nil {
-			return badData("limit must be a number")
-		}
-	}
-	names, err := q.series.Metrics(r.Context())
-	if err != nil {
-		return err
-	}
-	type entry struct {
-		Type model.MetricType `json:"type"`
-		Help string           `json:"help"`
-		Unit string           `json:"unit"`
-	}
-	out := make(map[string][]entry)
-	for _, name := range names {
-		if only := r.Form.Get("metric"); only != "" && only != name {
-			continue
-		}
-		if limit >= 0 && len(out) >= limit {
-			break
-		}
-		e := entry{Type: model.MetricTypeUnknown}
-		if strings.HasSuffix(name, "_total") {
-			e.Type = model.MetricTypeCounter
-		}
-		out[name] = []entry{e}
-	}
-	return success(w, out)
-}
-
-// buildInfo is GET /api/v1/status/buildinfo. The version is that of the Prometheus whose API this is, because
-// clients choose by it what they may ask for; alertd's own is the revision.
-func (a *api) buildInfo(w http.ResponseWriter, r *http.Request) error {
-	return success(w, map[string]string{
-		"version": prometheusVersion(), "revision": a.o.Version, "branch": "alertd", "buildUser": "", "buildDate": "",
-		"goVersion": runtime.Version(),
-	})
-}
-
-// prometheusVersion makes "3.15.0" of "v0.315.0", which is how Prometheus numbers its module.
-func prometheusVersion() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			if dep.Path != "github.com/prometheus/prometheus" {
-				continue
-			}
-			var version, patch int
-			if n, _ := fmt.Sscanf(dep.Version, "v0.%d.%d", &version, &patch); n == 2 && version >= 300 {
-				return fmt.Sprintf("%d.%d.%d", version/100, version%100, patch)
-			}
-		}
-	}
-	return "3.0.0"
 }
 
 func invalid(parameter string, err error) error {

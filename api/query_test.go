@@ -39,8 +39,19 @@ func (m memory) Metrics(context.Context) ([]string, error) {
 	return []string{"http_requests_total", "temperature", "unread"}, m.err
 }
 func (m memory) Lookback(context.Context) (time.Duration, error) { return 5 * time.Minute, m.err }
-func (m memory) Querier(_, _ int64) (storage.Querier, error)     { return m, nil }
-func (m memory) Close() error                                    { return nil }
+
+func (m memory) Exemplars(_ context.Context, sets [][]*labels.Matcher, from, to int64) (out []rules.SeriesExemplars, _ error) {
+	if sets[0][0].Value == "odd" && from <= epoch.UnixMilli() && to >= epoch.UnixMilli() {
+		out = []rules.SeriesExemplars{{Labels: labels.FromStrings("__name__", "odd", "x", "1"), Exemplars: []rules.Exemplar{
+			{T: epoch.UnixMilli() - 500, Value: 6, Trace: alertd.TraceRef{TraceID: "ab", SpanID: "cd"}},
+			{T: epoch.UnixMilli(), Value: math.NaN(), Trace: alertd.TraceRef{TraceID: "ef"}},
+		}}}
+	}
+	return out, m.err
+}
+
+func (m memory) Querier(_, _ int64) (storage.Querier, error) { return m, nil }
+func (m memory) Close() error                                { return nil }
 
 func (m memory) Select(ctx context.Context, _ bool, _ *storage.SelectHints, ms ...*labels.Matcher) storage.SeriesSet {
 	if m.slow != nil {
@@ -175,6 +186,10 @@ func TestQueryAPI(t *testing.T) {
 		{"label/__name__/values", "", `{"status":"success","data":["http_requests_total","latency","odd"]}`},
 		{"label/code/values", "match[]=http_requests_total&start=0", `{"status":"success","data":["200","500"]}`},
 		{"label/U__no_2e_such/values", "", `{"status":"success","data":[]}`},
+		{"query_exemplars", "query=rate(odd[5m])&start=1768472940&end=1768473000", `{"status":"success","data":[{"seriesLabels":{"__name__":"odd","x":"1"},"exemplars":[
+			{"labels":{"trace_id":"ab","span_id":"cd"},"value":"6","timestamp":1768472999.500},{"labels":{"trace_id":"ef"},"value":"NaN","timestamp":1768473000}]}]}`},
+		{"query_exemplars", "query=odd&end=1", `{"status":"success","data":[]}`},
+		{"query_exemplars", "query=1", `{"status":"success","data":[]}`},
 		{"metadata", "", `{"status":"success","data":{"http_requests_total":[{"type":"counter","help":"","unit":""}],
 			"temperature":[{"type":"unknown","help":"","unit":""}],"unread":[{"type":"unknown","help":"","unit":""}]}}`},
 		{"metadata", "metric=unread&limit=1", `{"status":"success","data":{"unread":[{"type":"unknown","help":"","unit":""}]}}`},
@@ -236,6 +251,10 @@ func TestQueryAPIErrors(t *testing.T) {
 		{"series?match[]={}", 400, "bad_data", "match[] must contain at least one non-empty matcher"},
 		{"series?match[]=odd&start=x", 400, "bad_data", `invalid parameter "start"`},
 		{"labels?match[]=1%2B1", 400, "bad_data", `invalid parameter "match[]"`},
+		{"query_exemplars", 400, "bad_data", "no expression found in input"},
+		{"query_exemplars?query=odd&start=2&end=1", 400, "bad_data", "end timestamp must not be before start timestamp"},
+		{"query_exemplars?query=odd&start=x", 400, "bad_data", `invalid parameter "start"`},
+		{"query_exemplars?query=" + strings.Repeat("a%2B", maxSelectors) + "a", 400, "bad_data", "has 101 selectors, at most 100"},
 		{"label/a%FFb/values", 400, "bad_data", "invalid label name"},
 		{"metadata?limit=x", 400, "bad_data", "limit must be a number"},
 		{"query?query=" + strings.Repeat("a", maxExpression+1), 400, "bad_data", "longer than 64 KiB"},
@@ -257,7 +276,7 @@ func TestQueryAPIErrors(t *testing.T) {
 	}
 
 	m.err = &Error{http.StatusServiceUnavailable, "unavailable", "this node stands by"}
-	for _, target := range []string{"query?query=odd", "query_range?query=odd&start=0&end=1&step=1", "series?match[]=odd", "labels", "label/x/values", "metadata"} {
+	for _, target := range []string{"query?query=odd", "query_range?query=odd&start=0&end=1&step=1", "series?match[]=odd", "labels", "label/x/values", "metadata", "query_exemplars?query=odd"} {
 		if w := ask(New(queryOptions(t, m)), "GET", "/api/v1/"+target); w.Code != 503 || !strings.Contains(w.Body.String(), `"unavailable","error":"this node stands by"`) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}

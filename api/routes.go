@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"alertd"
@@ -174,17 +175,44 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 	return success(w, struct{}{})
 }
 
-// unknown answers what no route fits, in the envelope that clients of /api read.
-func (a *api) unknown(w http.ResponseWriter, r *http.Request) error {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences and acknowledgements can be changed; queries, series and labels may be asked for with POST"}
+// unknown answers what no route fits, in the envelope that clients of /api read. known tells whether a path can be read
+// with GET.
+func unknown(known func(*http.Request) bool) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && known(r) {
+			w.Header().Set("Allow", "GET, HEAD")
+			return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences and acknowledgements can be changed; queries, series and labels may be asked for with POST"}
+		}
+		for _, p := range elsewhere {
+			if r.URL.Path == "/api/v1/"+p.path || strings.HasPrefix(r.URL.Path, "/api/v1/"+p.path+"/") {
+				return &Error{http.StatusNotFound, "not_found", p.text}
+			}
+		}
+		return &Error{
+			http.StatusNotFound, "not_found",
+			"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/why, /api/v1/notifications, /api/v1/deadletters, /api/v1/silences, " +
+				"/api/v1/ack, /api/v1/unack and /api/v1/status, and of Prometheus's API rules, query, query_range, query_exemplars, series, labels, " +
+				"label/NAME/values, metadata and status/buildinfo",
+		}
 	}
-	return &Error{
-		http.StatusNotFound, "not_found",
-		"no such path; there are /api/v1/alerts, /api/v1/queue, /api/v1/history, /api/v1/notifications, /api/v1/deadletters, /api/v1/silences, /api/v1/ack, /api/v1/unack and " +
-			"/api/v1/status, and of Prometheus's API rules, query, query_range, series, labels, label/NAME/values, metadata and status/buildinfo",
-	}
+}
+
+// elsewhere says of those paths of Prometheus that alertd has nothing for where what they are about is found.
+var elsewhere = []struct{ path, text string }{
+	{"targets", "alertd scrapes nothing: services publish on NATS; /api/v1/metadata lists what has arrived"},
+	{"scrape_pools", "alertd scrapes nothing: services publish on NATS"},
+	{"alertmanagers", "alertd is its own Alertmanager: /api/v2/ answers as one"},
+	{"write", "alertd takes no remote write; publish on NATS, or start it with --otlp-listen and send OTLP there"},
+	{"otlp", "OTLP is taken at an address of its own; start alertd with --otlp-listen"},
+	{"read", "alertd keeps no more than its rules look back on, and is no storage to read from; ask /api/v1/query_range"},
+	{"status/config", "configurations hold secrets and are not shown; /api/v1/status has the hash of the one that counts"},
+	{"status/flags", "flags are not shown; /api/v1/status says how the daemon is"},
+	{"status/runtimeinfo", "see /api/v1/status, and /metrics"},
+	{"status/tsdb", "alertd has no TSDB; /metrics has how many series are in the window"},
+	{"status/walreplay", "alertd has no TSDB; /health/ready says whether it is still reading"},
+	{"format_query", "alertd does not format expressions; promtool promql format does"},
+	{"parse_query", "alertd does not show how an expression is parsed; alertd check --explain says how it is evaluated"},
+	{"admin", "there is nothing to administer: samples leave the window by themselves"},
 }
 
 // nonNil makes an empty list "[]" in JSON, never null.

@@ -42,6 +42,12 @@ func (s series) Lookback(ctx context.Context) (d time.Duration, err error) {
 	return d, err
 }
 
+// Exemplars implements api.Series.
+func (s series) Exemplars(ctx context.Context, sets [][]*labels.Matcher, from, to int64) (out []rules.SeriesExemplars, err error) {
+	err = s.read(ctx, func(l *leader) { out = l.evaluator.Exemplars(sets, from, to) })
+	return out, err
+}
+
 // read is ask, with an error that clients of the API may see.
 func (a *App) read(ctx context.Context, f func(*leader)) error {
 	err := a.ask(ctx, f)

@@ -11,7 +11,7 @@ import (
 func TestPrometheusAPI(t *testing.T) {
 	s := newSink(t)
 	a, _ := daemon(t, t.TempDir(), s)
-	publish(t, a, "alertd.metrics.api", `[{"name":"up","labels":{"service":"api"},"value":0},{"name":"up","labels":{"service":"web"},"value":1},{"name":"unread","value":1}]`)
+	publish(t, a, "alertd.metrics.api", `[{"name":"up","labels":{"service":"api"},"value":0,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},{"name":"up","labels":{"service":"web"},"value":1},{"name":"unread","value":1}]`)
 	s.next(t)
 	until(t, a, "/api/v1/rules", `"lastEvaluation":"2`)
 
@@ -43,6 +43,7 @@ func TestPrometheusAPI(t *testing.T) {
 		{"query", []string{"query", `ALERTS{alertname="Down"}`}, `"alertstate":"firing"`},
 		{"label/service/values", []string{"match[]", "up"}, `["api","web"]`},
 		{"series", []string{"match[]", `up{service="api"}`}, `[{"__name__":"up","service":"api"}]`},
+		{"query_exemplars", []string{"query", `max by (service) (up)`}, `[{"seriesLabels":{"__name__":"up","service":"api"},"exemplars":[{"labels":{"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},"value":"0"`},
 		{"metadata", nil, `"unread":[{"type":"unknown"`},
 		{"rules", []string{"rule_name[]", "Down"}, `"state":"firing","name":"Down","query":"up == 0"`},
 		{"rules", []string{"rule_name[]", "Down"}, `"summary":"api is down"`},
