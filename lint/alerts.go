@@ -70,19 +70,22 @@ func nextStep(r *run) {
 }
 
 func criticalRunbook(r *run) {
+	r.withoutRunbook(alertd.Critical, "%s pages people and has no runbook; add `annotations: {runbook_url: https://…}`")
+}
+
+func warningRunbook(r *run) {
+	r.withoutRunbook(alertd.Warning, "%s has no runbook; add `annotations: {runbook_url: https://…}`")
+}
+
+// withoutRunbook reports the alerts of a severity for which neither they nor alertd have a runbook.
+func (r *run) withoutRunbook(severity alertd.Severity, format string) {
 	r.alerts(func(d *rules.Definition) {
-		if severityOf(d) != alertd.Critical {
+		if severityOf(d) != severity || r.hasRunbook(d.Name()) {
 			return
 		}
-		if t, ok := d.Annotation(alertd.AnnotationRunbook); ok && t.Value != "" {
-			return
+		if t, ok := d.Annotation(alertd.AnnotationRunbook); !ok || t.Value == "" {
+			r.at(d, format, d.Name())
 		}
-		if r.Runbooks != nil {
-			if _, ok := r.Runbooks.Find(d.Name()); ok {
-				return
-			}
-		}
-		r.at(d, "%s pages people and has no runbook; add `annotations: {runbook_url: https://…}`", d.Name())
 	})
 }
 

@@ -67,6 +67,7 @@ var lints = []struct {
 	{Lint{"unreachable-route", Warning, "a route that can never match"}, unreachableRoute},
 	{Lint{"unused-receiver", Warning, "a receiver that no route names"}, unusedReceiver},
 	{Lint{"value-in-label", Error, "a label with $value in it: every new value is a new alert"}, valueInLabel},
+	{Lint{"warning-runbook", Warning, "a warning without runbook_url for which alertd has no runbook"}, warningRunbook},
 }
 
 // All lists the lints by name.

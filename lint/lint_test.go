@@ -88,6 +88,10 @@ func TestRuleLints(t *testing.T) {
 			"{alert: A, expr: a, labels: {severity: critical}}", "{alert: Known, expr: a, labels: {severity: critical}}", "{alert: C, expr: a, labels: {severity: warning}}",
 			"{alert: D, expr: a, labels: {severity: critical}, annotations: {runbook_url: 'https://x/y'}}",
 		}, []string{"r.yaml:4:9"}},
+		{"warning-runbook", []string{
+			"{alert: A, expr: a, labels: {severity: critical}}", "{alert: Known, expr: a, labels: {severity: warning}}", "{alert: C, expr: a, labels: {severity: warn}}",
+			"{alert: D, expr: a, labels: {severity: warning}, annotations: {runbook_url: 'https://x/y'}}", "{alert: E, expr: a, labels: {severity: info}}",
+		}, []string{"r.yaml:6:9"}},
 		{"critical-owner", []string{
 			"{alert: Known, expr: a, labels: {severity: critical}}", "{alert: Owned, expr: a, labels: {severity: critical}}", "{alert: C, expr: a, labels: {severity: critical, team: x}}",
 			"{alert: D, expr: a, labels: {severity: critical}, annotations: {owner: x}}", "{alert: E, expr: a}",

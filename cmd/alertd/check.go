@@ -258,9 +258,13 @@ func (f *checked) warn(warnings []config.Warning) {
 
 // report prints what was found. With an error in it, it fails.
 func (f *checked) report(std streams, c *checkCmd) error {
-	n, errs := 0, 0
+	n, recording, errs := 0, 0, 0
 	if f.rules != nil {
 		n = len(f.rules.Rules())
+		for _, g := range f.rules.Groups() {
+			recording += len(g.Rules)
+		}
+		recording -= n
 	}
 	for _, p := range f.problems {
 		if p.Severity == lint.Error {
@@ -308,7 +312,11 @@ func (f *checked) report(std streams, c *checkCmd) error {
 			}
 		}
 	}
-	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", count(n, "alerting rule"), warnings)
+	what := count(n, "alerting rule")
+	if recording > 0 {
+		what += ", " + count(recording, "recording rule")
+	}
+	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", what, warnings)
 	return err
 }
 
