@@ -62,7 +62,7 @@ func (a *App) loadPolicy() (*policy, error) {
 	}
 	p := &policy{
 		rules: loaded.Rules, health: loaded.Health, runbooks: books, resolveTimeout: loaded.Routing.ResolveTimeout,
-		routingYAML: config.MaskedRouting(a.o.Rules),
+		routingYAML: loaded.Masked,
 	}
 	p.engine = loaded.Engine()
 	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }

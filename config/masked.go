@@ -2,12 +2,12 @@ package config
 
 import (
 	"bytes"
-	"io/fs"
 	"net/url"
-	"path"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"alertd/rules"
 )
 
 // shownKeys are the keys of global and receivers whose values anybody may see. All others are masked: which of the many
@@ -17,56 +17,61 @@ var shownKeys = map[string]bool{
 	"channel": true, "username": true, "color": true, "title": true, "text": true, "pretext": true, "fallback": true,
 	"footer": true, "message_text": true, "value": true, "short": true, "short_fields": true, "icon_emoji": true, "style": true,
 	"type": true, "link_names": true, "mrkdwn_in": true, "update_message": true, "callback_id": true,
-	"smtp_from": true, "smtp_smarthost": true, "smtp_hello": true,
+	"smtp_from": true, "smtp_smarthost": true, "smtp_hello": true, "min_version": true, "max_version": true,
 }
 
-// MaskedRouting returns the routing files in fsys, as documents of one YAML text, without what is secret in them: their
-// comments, and the values in global and receivers that may be credentials. Of URLs the host stays. It is empty if
-// there is no such file, or one that is not YAML.
-func MaskedRouting(fsys fs.FS) string {
-	files, err := readFolder(fsys)
-	if err != nil {
-		return ""
-	}
-	var main, teams []*yaml.Node
+// maskedRouting returns routing files, the first one whole and what teams add to it, as one YAML text that Alertmanager's
+// own tools can read. It is without what is secret: comments, and the values in global and receivers that may be
+// credentials. Of URLs the host stays. It is empty if a file is not YAML. env looks up what ${NAME} stands for.
+func maskedRouting(files []rules.File, env func(string) (string, bool)) string {
+	var all *yaml.Node
 	for _, f := range files {
 		var doc yaml.Node
-		stem := strings.TrimSuffix(f.Name, path.Ext(f.Name))
-		if stem != "routing" && !strings.HasSuffix(stem, ".routing") {
-			continue
-		}
 		if yaml.Unmarshal(f.Data, &doc) != nil || len(doc.Content) == 0 {
 			return ""
 		}
-		m := masker{nodes: maxNodes}
-		masked := m.node(doc.Content[0], func(section string) bool { return section == "global" || section == "receivers" })
-		if m.nodes < 0 {
+		m := masker{nodes: maxNodes, env: env}
+		masked := m.sections(target(doc.Content[0]))
+		switch {
+		case m.nodes < 0:
 			return ""
-		}
-		if stem == "routing" {
-			main = append(main, masked)
-		} else {
-			teams = append(teams, masked)
+		case all == nil:
+			all = masked
+		default:
+			addTeam(all, masked)
 		}
 	}
+	asAlertmanager(all, "")
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
-	for _, n := range append(main, teams...) {
-		if enc.Encode(n) != nil {
-			return ""
-		}
-	}
-	if enc.Close() != nil {
+	if enc.Encode(all) != nil || enc.Close() != nil {
 		return ""
 	}
 	return out.String()
 }
 
-// masker copies YAML. nodes is how many it may still make, for aliases multiply.
-type masker struct{ nodes int }
+// masker copies YAML without comments.
+type masker struct {
+	nodes int // how many it may still make, for aliases multiply
+	env   func(string) (string, bool)
+	plain bool // in a section that has no secrets, and where values of the environment may be shown
+}
 
-// node copies n without comments. What is below a key that is secret is masked; with nil nothing is.
+// sections copies what a file has at the top.
+func (m *masker) sections(doc *yaml.Node) *yaml.Node {
+	out := &yaml.Node{Kind: yaml.MappingNode}
+	for i := 0; doc.Kind == yaml.MappingNode && i+1 < len(doc.Content); i += 2 {
+		key, secret := doc.Content[i], credential
+		if m.plain = key.Value != "global" && key.Value != "receivers"; m.plain {
+			secret = nil
+		}
+		out.Content = append(out.Content, m.node(key, nil), m.node(doc.Content[i+1], secret))
+	}
+	return out
+}
+
+// node copies n. What is below a key that is secret is masked; with nil nothing is.
 func (m *masker) node(n *yaml.Node, secret func(key string) bool) *yaml.Node {
 	m.nodes--
 	switch {
@@ -75,9 +80,12 @@ func (m *masker) node(n *yaml.Node, secret func(key string) bool) *yaml.Node {
 	case n.Kind == yaml.AliasNode:
 		return m.node(n.Alias, secret)
 	case n.Kind == yaml.ScalarNode && secret != nil && n.Tag != "!!bool" && n.Tag != nullValue && n.Value != "":
-		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: maskedValue(n.Value)}
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: maskedValue(m.expanded(n.Value))}
 	}
 	out := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value}
+	if n.Kind == yaml.ScalarNode && m.plain {
+		out.Value = m.expanded(n.Value)
+	}
 	for i, c := range n.Content {
 		below := secret
 		if n.Kind == yaml.MappingNode {
@@ -89,6 +97,14 @@ func (m *masker) node(n *yaml.Node, secret func(key string) bool) *yaml.Node {
 		out.Content = append(out.Content, m.node(c, below))
 	}
 	return out
+}
+
+// expanded is s with what the environment says, or s.
+func (m *masker) expanded(s string) string {
+	if out, err := expand(s, m.env); err == nil {
+		return out
+	}
+	return s
 }
 
 // credential reports whether what is below a key may be one.

@@ -23,6 +23,10 @@ type Policy struct {
 	Routing  *Routing
 	Health   Health
 	Warnings []Warning
+
+	// Masked is the routing as one text without secrets that Alertmanager's own tools can read: what only alertd knows is
+	// in comments.
+	Masked string
 }
 
 // What to do where the folder has no routing.yaml: page on the daemon's own output, at once for what is critical
@@ -95,6 +99,7 @@ func Load(fsys fs.FS, env func(string) (string, bool), readFile func(string) ([]
 		return nil, err
 	}
 	p.Version = version(slices.Concat(files, routing[:1], p.Routing.read))
+	p.Masked = maskedRouting(routing, env)
 	return p, nil
 }
 
