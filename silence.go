@@ -12,7 +12,7 @@ import (
 )
 
 // Silence hides alerts that match from notifications for a time. It is Alertmanager's: all matchers must match, and
-// at least one must not match the empty string. What it has on top is left out of its JSON where it is not used, and
+// at least one must not match the empty string, or be one that excludes a value (!= or !~). What it has on top is left out of its JSON where it is not used, and
 // a client that knows Alertmanager's fields alone sees a silence that begins and ends.
 type Silence struct {
 	ID        string    `json:"id"`
@@ -122,7 +122,7 @@ func Compile(ms []Matcher) (Match, error) {
 			}
 			out[i].re = re
 		}
-		narrow = narrow || !out[i].matches("")
+		narrow = narrow || !m.IsEqual || !out[i].matches("") // as in Alertmanager, to which what excludes something is narrow
 	}
 	if !narrow {
 		return nil, fmt.Errorf("at least one matcher must not match the empty string, else the silence hides everything")

@@ -21,7 +21,7 @@ type gettableSilence struct {
 		State alertd.SilenceState `json:"state"`
 	} `json:"status"`
 	UpdatedAt   instant       `json:"updatedAt"`
-	Annotations alertd.Labels `json:"annotations"`
+	Annotations alertd.Labels `json:"annotations,omitzero"`
 	Comment     string        `json:"comment"`
 	CreatedBy   string        `json:"createdBy"`
 	EndsAt      instant       `json:"endsAt"`
