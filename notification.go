@@ -192,7 +192,8 @@ type Attempt struct {
 	Class        FailureClass  `json:"class,omitempty"`
 	Detail       string        `json:"detail,omitempty"` // for people: at most 1 KiB, never a secret
 	RetryAfter   time.Duration `json:"retry_after,omitempty"`
-	Ref          string        `json:"ref,omitempty"` // what the provider calls the message
+	Ref          string        `json:"ref,omitempty"`      // what the provider calls the message
+	TraceID      string        `json:"trace_id,omitempty"` // of alertd's own span of it; "" where nobody keeps one
 	Latency      time.Duration `json:"latency"`
 }
 

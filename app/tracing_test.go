@@ -217,6 +217,8 @@ func TestTraceOfAPage(t *testing.T) {
 	if attr(post, "http.response.status_code") != "200" || attr(post, "server.address") != "127.0.0.1" || attr(post, "url.full") != "" {
 		t.Errorf("%+v", post.Attributes)
 	}
+	until(t, d.App, "/api/v1/why?alert=Down", `"kind":"attempt","to":"delivered","trace_id":"`+turn.SpanContext.TraceID().String())
+	until(t, d.App, "/api/v1/notifications", `"trace_id":"`+turn.SpanContext.TraceID().String())
 	for _, word := range []string{"notification delivered", "alert firing"} {
 		for end := time.Now().Add(30 * time.Second); len(d.log.with(word)) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		}

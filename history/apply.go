@@ -100,7 +100,7 @@ func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
 		transition:   insert("transitions", 19),
 		notification: insert("notifications", 16),
 		notified:     insert("notified", 9),
-		attempt:      insert("attempts", 12),
+		attempt:      insert("attempts", 13),
 		decision:     insert("decisions", 11),
 		policy:       insert("policies", 3),
 	}
@@ -227,7 +227,7 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 func (w *writer) attempted(pos int64, at time.Time, a *alertd.Attempted) error {
 	if err := w.exec(w.stmts.attempt, &w.bound.attempt,
 		pos, micros(at), a.Notification, a.N, string(a.Outcome), string(a.Class), clip(a.Detail, maxLabel),
-		int64(a.RetryAfter), int64(a.Latency), clip(a.Ref, maxName), micros(a.Next), a.DeadLetter); err != nil {
+		int64(a.RetryAfter), int64(a.Latency), clip(a.Ref, maxName), micros(a.Next), a.DeadLetter, clip(a.TraceID, maxName)); err != nil {
 		return err
 	}
 	return w.exec(w.stmts.outcome, &w.bound.outcome, string(a.Outcome), a.DeadLetter, micros(a.Next), a.Notification)

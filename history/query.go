@@ -175,6 +175,7 @@ type AttemptRow struct {
 	Ref        string              `json:"ref,omitempty"`
 	Next       time.Time           `json:"next,omitzero"` // when it is tried again
 	DeadLetter bool                `json:"dead,omitempty"`
+	TraceID    string              `json:"trace_id,omitempty"` // of alertd's own span of it; "" where nobody keeps one
 }
 
 // Notifications returns what was planned, newest first, each with its attempts and their outcome. The filter's
@@ -232,7 +233,7 @@ func (s *Store) notifications(ctx context.Context, q query, limit int) ([]Notifi
 		if n.Alerts, err = collect(rows, scanTold); err != nil {
 			return nil, err
 		}
-		rows, err = tx.QueryContext(ctx, `SELECT time, n, outcome, class, detail, latency, retry_after, ref, next, dead
+		rows, err = tx.QueryContext(ctx, `SELECT time, n, outcome, class, detail, latency, retry_after, ref, next, dead, trace_id
 			FROM attempts WHERE notification = ? ORDER BY id LIMIT ?`, n.ID, MaxTold)
 		if err != nil {
 			return nil, err
@@ -267,7 +268,7 @@ func scanTold(rows *sql.Rows) (t Told, err error) {
 
 func scanAttempt(rows *sql.Rows) (a AttemptRow, err error) {
 	var at, next, latency int64
-	err = rows.Scan(&at, &a.N, &a.Outcome, &a.Class, &a.Detail, &latency, &a.RetryAfter, &a.Ref, &next, &a.DeadLetter)
+	err = rows.Scan(&at, &a.N, &a.Outcome, &a.Class, &a.Detail, &latency, &a.RetryAfter, &a.Ref, &next, &a.DeadLetter, &a.TraceID)
 	a.Time, a.Next, a.LatencyMS = instant(at), instant(next), float64(latency)/float64(time.Millisecond)
 	return a, err
 }

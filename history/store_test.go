@@ -82,7 +82,8 @@ func story() []Record {
 		Reason: alertd.ReasonFirst, Seq: 1, PlannedAt: epoch.Add(time.Second), Alerts: []alertd.Notified{{Alert: firing}},
 	}
 	attempt := func(n int, outcome alertd.Outcome, next time.Time) *alertd.Attempted {
-		return &alertd.Attempted{Attempt: alertd.Attempt{Notification: "n-1", N: n, Outcome: outcome, Latency: 12 * time.Millisecond}, Next: next}
+		trace := fmt.Sprintf("%032x", n)
+		return &alertd.Attempted{Attempt: alertd.Attempt{Notification: "n-1", N: n, Outcome: outcome, Latency: 12 * time.Millisecond, TraceID: trace}, Next: next}
 	}
 	return []Record{
 		record(3,
@@ -136,7 +137,7 @@ func TestStory(t *testing.T) {
 	}
 	n := notes[0]
 	if n.Outcome != alertd.Delivered || !n.Next.IsZero() || len(n.Attempts) != 2 || n.Attempts[0].Outcome != alertd.Retry ||
-		n.Attempts[0].LatencyMS != 12 || len(n.Alerts) != 1 || n.Alerts[0].Alert != "HighErrorRate" || n.Severity != alertd.Critical {
+		n.Attempts[0].LatencyMS != 12 || n.Attempts[1].TraceID != fmt.Sprintf("%032x", 2) || len(n.Alerts) != 1 || n.Alerts[0].Alert != "HighErrorRate" || n.Severity != alertd.Critical {
 		t.Errorf("notification %+v", n)
 	}
 
@@ -697,4 +698,26 @@ func contextOf(t any) context.Context {
 		return t.Context()
 	}
 	return context.Background()
+}
+
+// A file of before attempts had traces is brought up to date with all that it holds.
+func TestUpgrade(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apply(t, s, story()...)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, path, "ALTER TABLE attempts DROP COLUMN trace_id; DELETE FROM goose_db_version WHERE version_id = 3")
+	if s, err = Open(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	n, err := s.Notifications(t.Context(), Filter{})
+	if err != nil || len(n) != 1 || len(n[0].Attempts) != 2 || n[0].Attempts[1].Outcome != alertd.Delivered || n[0].Attempts[1].TraceID != "" {
+		t.Errorf("%+v, %v", n, err)
+	}
 }

@@ -79,6 +79,9 @@ func (s *Step) Tell(show func(time.Time) string) string {
 		if !s.Until.IsZero() {
 			text.WriteString(", again at " + show(s.Until))
 		}
+		if s.TraceID != "" {
+			text.WriteString(", trace " + s.TraceID)
+		}
 		return text.String()
 	default:
 		return string(s.Kind)

@@ -55,7 +55,7 @@ type Step struct {
 	From         string          `json:"from,omitempty"`
 	To           string          `json:"to,omitempty"`
 	Value        *alertd.Value   `json:"value,omitempty"`
-	TraceID      string          `json:"trace_id,omitempty"`
+	TraceID      string          `json:"trace_id,omitempty"` // of a transition its exemplar's, of an attempt alertd's own
 	Group        alertd.GroupKey `json:"group,omitempty"`
 	Receiver     string          `json:"receiver,omitempty"` // with the integration where one is meant: "ops/slack/0"
 	Reason       string          `json:"reason,omitempty"`
@@ -147,7 +147,7 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 		{`SELECT pos, time, grp, receiver, integration, reason, id FROM notifications
 			WHERE id IN (SELECT notification FROM notified WHERE fingerprint = ?1) AND time >= ?2 AND time < ?3
 			ORDER BY pos DESC LIMIT ?4`, scanPlannedStep},
-		{`SELECT attempts.id, attempts.time, receiver, integration, n, attempts.outcome, class, detail, attempts.next, notification
+		{`SELECT attempts.id, attempts.time, receiver, integration, n, attempts.outcome, class, detail, attempts.next, notification, trace_id
 			FROM attempts JOIN notifications ON notifications.id = notification
 			WHERE notification IN (SELECT notification FROM notified WHERE fingerprint = ?1)
 				AND attempts.time >= ?2 AND attempts.time < ?3
@@ -224,7 +224,7 @@ func scanAttemptStep(rows *sql.Rows) (st Step, err error) {
 	var at, next int64
 	var n int
 	var integration, class, detail string
-	err = rows.Scan(&st.order, &at, &st.Receiver, &integration, &n, &st.To, &class, &detail, &next, &st.Notification)
+	err = rows.Scan(&st.order, &at, &st.Receiver, &integration, &n, &st.To, &class, &detail, &next, &st.Notification, &st.TraceID)
 	st.Time, st.Kind, st.Until, st.Receiver = instant(at), KindAttempt, instant(next), st.Receiver+"/"+integration
 	st.Reason, st.Detail = class, detail
 	st.By = fmt.Sprint("attempt ", n)

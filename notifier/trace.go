@@ -47,8 +47,11 @@ func (o *Outbox) begin(j Job, now time.Time) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// finish writes into the span what came of the attempt.
+// finish writes into the span what came of the attempt, and into the attempt where its span is found.
 func finish(span trace.Span, a *alertd.Attempt) {
+	if at := span.SpanContext(); at.IsSampled() {
+		a.TraceID = at.TraceID().String()
+	}
 	if span.IsRecording() {
 		span.SetAttributes(attribute.String("alertd.outcome", string(a.Outcome)))
 		if a.Outcome != alertd.Delivered {

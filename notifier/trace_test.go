@@ -74,6 +74,9 @@ func TestAttemptHasASpan(t *testing.T) {
 		if late := test.age > time.Minute; late == same || late != (len(notify.Links) == 1) {
 			t.Errorf("%s after the decision: same trace %v, links %v", test.age, same, notify.Links)
 		}
+		if a.TraceID != notify.SpanContext.TraceID().String() {
+			t.Errorf("the attempt says trace %q, its span is in %s", a.TraceID, notify.SpanContext.TraceID())
+		}
 		if !strings.Contains(header.Get("Traceparent"), post.SpanContext.SpanID().String()) {
 			t.Errorf("sent %v", header)
 		}

@@ -43,7 +43,7 @@ func TestWhyInWords(t *testing.T) {
 			history.Step{Time: at(1), Kind: history.KindTold},
 			history.Step{Time: at(1), Kind: history.KindPlanned, Receiver: "team/slack/0", Reason: "first notification"},
 			history.Step{Time: at(1), Kind: history.KindAttempt, Receiver: "team/slack/0", By: "attempt 1", To: "retry", Reason: "server", Until: at(2)},
-			history.Step{Time: at(2), Kind: history.KindAttempt, Receiver: "team/slack/0", By: "attempt 2", To: "delivered"},
+			history.Step{Time: at(2), Kind: history.KindAttempt, Receiver: "team/slack/0", By: "attempt 2", To: "delivered", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736"},
 		), head +
 			"  Told: team/slack/0 took it at 2026-03-27 20:02:00.\n" +
 			"  2026-03-27 20:00:00  configuration abc decides\n" +
@@ -51,7 +51,7 @@ func TestWhyInWords(t *testing.T) {
 			"  2026-03-27 20:01:00  told as firing\n" +
 			"  2026-03-27 20:01:00  notification for team/slack/0: first notification\n" +
 			"  2026-03-27 20:01:00  team/slack/0: attempt 1 retry, server, again at 2026-03-27 20:02:00\n" +
-			"  2026-03-27 20:02:00  team/slack/0: attempt 2 delivered\n"},
+			"  2026-03-27 20:02:00  team/slack/0: attempt 2 delivered, trace 4bf92f3577b34da6a3ce929d0e0e4736\n"},
 		{"inhibited", chain(
 			history.Step{Time: at(0), Kind: history.KindWithheld, Receiver: "team", Reason: "inhibited", By: "0000000000000def", ByAlert: "Down"},
 		), head +
