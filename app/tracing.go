@@ -135,15 +135,16 @@ func served(p trace.TracerProvider, next http.Handler) http.Handler {
 	if p == nil {
 		return next
 	}
-	return otelhttp.NewHandler(next, "",
+	routed := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		next.ServeHTTP(w, r)
+		if path := route(r); path != "" { // known only once the request was routed
+			trace.SpanFromContext(r.Context()).SetAttributes(semconv.HTTPRoute(path))
+		}
+	})
+	return otelhttp.NewHandler(routed, "",
 		otelhttp.WithTracerProvider(p), otelhttp.WithPropagators(propagation.TraceContext{}),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string {
-			if _, path, both := strings.Cut(r.Pattern, " "); both {
-				return r.Method + " " + path
-			} else if r.Pattern != "" {
-				return r.Method + " " + r.Pattern
-			}
-			return r.Method
+			return strings.TrimSpace(r.Method + " " + route(r))
 		}),
 		otelhttp.WithFilter(func(r *http.Request) bool {
 			switch r.URL.Path {
@@ -152,6 +153,14 @@ func served(p trace.TracerProvider, next http.Handler) http.Handler {
 			}
 			return true
 		}))
+}
+
+// route is the pattern that a request's path fits, "" where there is none.
+func route(r *http.Request) string {
+	if _, path, both := strings.Cut(r.Pattern, " "); both {
+		return path
+	}
+	return r.Pattern
 }
 
 // spanContext is that of a span in another process; not valid where the trace or the span is unknown.

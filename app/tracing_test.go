@@ -219,6 +219,11 @@ func TestTraceOfAPage(t *testing.T) {
 	}
 	until(t, d.App, "/api/v1/why?alert=Down", `"kind":"attempt","to":"delivered","trace_id":"`+turn.SpanContext.TraceID().String())
 	until(t, d.App, "/api/v1/notifications", `"trace_id":"`+turn.SpanContext.TraceID().String())
+	for _, s := range d.spans.GetSpans() {
+		if s.SpanKind != trace.SpanKindServer && !strings.HasPrefix(s.InstrumentationScope.Name, "alertd/") { // by which a waterfall knows them, see package tracectx
+			t.Errorf("%s is of %s", s.Name, s.InstrumentationScope.Name)
+		}
+	}
 	for _, word := range []string{"notification delivered", "alert firing"} {
 		for end := time.Now().Add(30 * time.Second); len(d.log.with(word)) == 0 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		}
@@ -274,6 +279,9 @@ func TestTraceOfARequest(t *testing.T) {
 	server := d.span(t, "of the request", func(s tracetest.SpanStub) bool { return s.SpanKind == trace.SpanKindServer })
 	if !strings.HasPrefix(server.Name, "POST /api/v2/") || server.SpanContext.TraceID().String() != publisherTrace || server.Parent.SpanID().String() != publisherSpan {
 		t.Errorf("%s %+v", server.Name, server.Parent)
+	}
+	if got := attr(server, "http.route"); "POST "+got != server.Name {
+		t.Errorf("%s has the route %q", server.Name, got)
 	}
 	decide := d.named(t, "decide posted alerts")
 	turn := d.span(t, "turn", func(s tracetest.SpanStub) bool { return s.SpanContext.SpanID() == decide.Parent.SpanID() })

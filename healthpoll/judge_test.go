@@ -246,3 +246,26 @@ func TestRecoveryKeepsItsCause(t *testing.T) {
 		}
 	}
 }
+
+// A restart while misses are counted begins to count anew: nothing is said of the target until it is certain, which it then is
+// within fall questions at the fast interval. So a restart makes no page of a blip, and a page not much later.
+func TestRestartWhileCounting(t *testing.T) {
+	target := target(t, "http://api")
+	now := time.Unix(0, 0)
+	var before memory
+	for range target.Fall - 1 {
+		before.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
+	}
+	var m memory
+	for i := 1; i <= target.Fall; i++ {
+		h, tell := m.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
+		if last := i == target.Fall; tell != last || last && h.Status != alertd.Unhealthy || m.undecided(&target) == last {
+			t.Errorf("miss %d after the restart: told %v, %s, asked again soon %v", i, tell, h.Status, m.undecided(&target))
+		}
+	}
+	m = memory{}
+	m.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
+	if h, tell := m.judge(&target, []answer{said(CheckLive, alertd.Healthy)}, noDoubt, now); !tell || h.Status != alertd.Healthy {
+		t.Errorf("a blip over a restart: told %v, %s", tell, h.Status)
+	}
+}

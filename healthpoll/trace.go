@@ -3,6 +3,7 @@ package healthpoll
 import (
 	"context"
 	"net/url"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -42,6 +43,9 @@ func (t *tracing) probed(ctx context.Context, w *watch, r *result, started time.
 		trace.WithAttributes(attribute.String("alertd.service", w.Service), attribute.String("alertd.health.status", string(status))))
 	if u, err := url.Parse(w.URL); err == nil && u.Hostname() != "" {
 		span.SetAttributes(semconv.ServerAddress(u.Hostname()))
+		if port, err := strconv.Atoi(u.Port()); err == nil {
+			span.SetAttributes(semconv.ServerPort(port))
+		}
 	}
 	took, _ := r.watch.read()
 	for phase, d := range took {

@@ -17,6 +17,9 @@ import (
 // maxName bounds the texts of a span, in bytes.
 const maxName = 256
 
+// ownScope begins the names of the instrumentation scopes of alertd's own tracers.
+const ownScope = "alertd/"
+
 // DecodeOTLP reads a trace as OTLP in JSON, in each of the forms in which back-ends give it: ids in hexadecimal, as the
 // specification says and Jaeger does, or in base64, as Tempo does; enums by number or by name; the spans below "trace",
 // "result" (also several, one after the other), or at the top; "batches" for "resourceSpans". The error is [ErrNoTrace]
@@ -63,6 +66,9 @@ type otlpResource struct {
 }
 
 type otlpScope struct {
+	Scope struct {
+		Name string `json:"name"`
+	} `json:"scope"`
 	Spans []otlpSpan `json:"spans"`
 }
 
@@ -128,19 +134,19 @@ func (t *collector) resources(rs []otlpResource) {
 		for _, scopes := range [][]otlpScope{r.ScopeSpans, r.LibrarySpans} {
 			for _, scope := range scopes {
 				for i := range scope.Spans {
-					t.otlp(&scope.Spans[i], service)
+					t.otlp(&scope.Spans[i], service, scope.Scope.Name)
 				}
 			}
 		}
 	}
 }
 
-func (t *collector) otlp(s *otlpSpan, service string) {
+func (t *collector) otlp(s *otlpSpan, service, scope string) {
 	start, ok1 := nanos(s.Start)
 	end, ok2 := nanos(s.End)
 	span := Span{
 		ID: anyID(s.SpanID, spanDigits), Parent: anyID(s.ParentSpanID, spanDigits), Service: service, Name: s.Name, Start: start,
-		Failed: s.Status.Code == "2" || s.Status.Code == "STATUS_CODE_ERROR",
+		Failed: s.Status.Code == "2" || s.Status.Code == "STATUS_CODE_ERROR", Own: strings.HasPrefix(scope, ownScope),
 	}
 	if span.ID == "" || !ok1 {
 		return
@@ -242,7 +248,7 @@ func DecodeJaeger(data []byte) (Trace, error) {
 					span.Parent = padded(r.SpanID)
 				}
 			}
-			span.fail(s)
+			span.read(s)
 			t.add(padTo(s.TraceID, traceDigits), span)
 		}
 	}
@@ -266,8 +272,8 @@ type jaegerSpan struct {
 	ProcessID string `json:"processID"`
 }
 
-// fail reads from the tags whether the span failed, and why.
-func (s *Span) fail(from *jaegerSpan) {
+// read reads from the tags whether the span failed, why, and whether alertd made it.
+func (s *Span) read(from *jaegerSpan) {
 	for _, tag := range from.Tags {
 		var v word
 		if bytes.Equal(bytes.TrimSpace(tag.Value), []byte("true")) {
@@ -282,6 +288,8 @@ func (s *Span) fail(from *jaegerSpan) {
 			s.Failed = s.Failed || v == "ERROR"
 		case "otel.status_description", "error.message":
 			s.Error = string(v)
+		case "otel.scope.name", "otel.library.name":
+			s.Own = strings.HasPrefix(string(v), ownScope)
 		}
 	}
 	if !s.Failed {

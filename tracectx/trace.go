@@ -28,6 +28,7 @@ type Span struct {
 	Duration      time.Duration // not negative
 	Failed        bool
 	Error         string // what the span says of its failure; may be empty
+	Own           bool   // alertd made it
 }
 
 func (s *Span) end() time.Time { return s.Start.Add(s.Duration) }
@@ -39,8 +40,9 @@ type Waterfall struct {
 	Duration time.Duration // from the first start to the last end
 	Rows     []Row
 	Hidden   int // spans that are not among the rows
-	Spans    int // all of them
+	Spans    int // all of them, but for Own
 	Services int
+	Own      int // spans of alertd itself that were left out
 
 	Orphans int  // spans whose parent is not in the trace
 	Skewed  int  // spans that were moved, because the clock of their host is wrong
@@ -78,11 +80,12 @@ type node struct {
 // asked for, and the longest others, each with what is above it. The same spans give the same rows, in whatever order they
 // come. A trace without spans has no rows.
 func Draw(t Trace, asked string, max int) Waterfall {
-	w := Waterfall{TraceID: t.ID, Spans: len(t.Spans), Partial: t.Partial, Culprit: -1}
-	if len(t.Spans) == 0 {
+	spans := foreign(t.Spans)
+	w := Waterfall{TraceID: t.ID, Spans: len(spans), Own: len(t.Spans) - len(spans), Partial: t.Partial, Culprit: -1}
+	if len(spans) == 0 {
 		return w
 	}
-	roots, all, orphans := tree(t.Spans)
+	roots, all, orphans := tree(spans)
 	w.Orphans = orphans
 	services := map[string]bool{}
 	for _, r := range roots {
@@ -135,6 +138,29 @@ func Draw(t Trace, asked string, max int) Waterfall {
 		}
 	}
 	return w
+}
+
+// foreign leaves out what alertd did with the events of a request: it took no part in the request, comes seconds later, and
+// would squeeze it into a corner. What alertd did on behalf of others stays, and so does a trace of its own.
+func foreign(spans []Span) []Span {
+	own := 0
+	parents := make(map[string]string, len(spans))
+	for _, s := range spans {
+		parents[s.ID] = s.Parent
+		if s.Own {
+			own++
+		}
+	}
+	if own == 0 || own == len(spans) {
+		return spans
+	}
+	above := make(map[string]bool) // something that is not alertd's
+	for _, s := range spans {
+		for id := s.Parent; !s.Own && id != "" && !above[id]; id = parents[id] {
+			above[id] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(spans), func(s Span) bool { return s.Own && !above[s.ID] })
 }
 
 // tree links spans to their parents. A span whose parent is missing is a root, and so is one span of each circle.

@@ -20,6 +20,13 @@ func span(id, parent, service string, from, took int) tracectx.Span {
 	return tracectx.Span{ID: id, Parent: parent, Service: service, Name: "op" + id, Start: at(from), Duration: time.Duration(took) * time.Millisecond}
 }
 
+// own is a span that alertd made.
+func own(id, parent string, from, took int) tracectx.Span {
+	s := span(id, parent, "alertd", from, took)
+	s.Own = true
+	return s
+}
+
 // shown writes rows: depth, id, and where the critical path runs.
 func shown(w *tracectx.Waterfall) string {
 	var b strings.Builder
@@ -68,8 +75,19 @@ func TestDraw(t *testing.T) {
 			"d", 3,
 			"a +1\n.c\n..d\n",
 		},
-		"of no length": {[]tracectx.Span{span("a", "", "x", 0, 0)}, "", 9, "a\n"},
-		"none":         {nil, "", 9, ""},
+		"what alertd did with the events is left out": {
+			[]tracectx.Span{span("a", "", "x", 0, 100), own("b", "a", 90, 10), own("c", "b", 2000, 10)},
+			"", 9,
+			"a 0-100\n",
+		},
+		"what others did for alertd is shown below it": {
+			[]tracectx.Span{own("a", "", 0, 100), own("b", "a", 0, 90), span("c", "b", "x", 10, 80), own("d", "a", 95, 5)},
+			"", 9,
+			"a 90-100\n.b 0-10\n..c 10-90\n",
+		},
+		"alertd's own trace": {[]tracectx.Span{own("a", "", 0, 100), own("b", "a", 0, 100)}, "", 9, "a\n.b 0-100\n"},
+		"of no length":       {[]tracectx.Span{span("a", "", "x", 0, 0)}, "", 9, "a\n"},
+		"none":               {nil, "", 9, ""},
 	} {
 		w := tracectx.Draw(tracectx.Trace{Spans: tt.spans}, tt.asked, tt.max)
 		if got := shown(&w); got != tt.want {
@@ -88,11 +106,11 @@ func TestDrawProperties(t *testing.T) {
 		for i := range n {
 			s := span(fmt.Sprint(i), fmt.Sprint(rapid.IntRange(-1, n).Draw(t, "parent")), rapid.SampledFrom([]string{"a", "b"}).Draw(t, "service"),
 				rapid.IntRange(-50, 200).Draw(t, "from"), rapid.IntRange(0, 100).Draw(t, "took"))
-			s.Failed = rapid.Bool().Draw(t, "failed")
+			s.Failed, s.Own = rapid.Bool().Draw(t, "failed"), rapid.Bool().Draw(t, "own")
 			spans = append(spans, s)
 		}
 		w := tracectx.Draw(tracectx.Trace{Spans: spans}, "1", limit)
-		if len(w.Rows) > limit || len(w.Rows)+w.Hidden != n || w.Spans != n {
+		if len(w.Rows) > limit || len(w.Rows)+w.Hidden != w.Spans || w.Spans+w.Own != n || w.Spans == 0 {
 			t.Fatalf("%d rows, %d hidden of %d", len(w.Rows), w.Hidden, n)
 		}
 		var path, longest time.Duration
@@ -154,6 +172,20 @@ const jaegerTrace = `{"data":[{"traceID":"4bf92f3577b34da6a3ce929d0e0e4736","spa
 	{"traceID":"4bf92f3577b34da6a3ce929d0e0e4736","spanID":"f067aa0ba902b7","operationName":"SELECT","references":[{"refType":"FOLLOWS_FROM","traceID":"aaf92f3577b34da6a3ce929d0e0e4736","spanID":"1"},{"refType":"CHILD_OF","traceID":"4bf92f3577b34da6a3ce929d0e0e4736","spanID":"2"}],
 	 "startTime":1768478400000000,"duration":1000000,"tags":[{"key":"error","type":"bool","value":true},{"key":"otel.status_description","value":"time-out"},{"key":"http.status_code","value":500}],"processID":"p1"}],
 	"processes":{"p1":{"serviceName":"orders"}}}],"errors":null}`
+
+// alertd's own spans are known by the name of their scope, in each form.
+func TestOwnSpans(t *testing.T) {
+	otlp := strings.Replace(otlpHex, `"scopeSpans":[{`, `"scopeSpans":[{"scope":{"name":"alertd/app"},`, 1)
+	jaeger := strings.Replace(jaegerTrace, `"tags":[`, `"tags":[{"key":"otel.scope.name","type":"string","value":"alertd/app"},`, 1)
+	for name, decode := range map[string]func() (tracectx.Trace, error){
+		"otlp":   func() (tracectx.Trace, error) { return tracectx.DecodeOTLP([]byte(otlp)) },
+		"jaeger": func() (tracectx.Trace, error) { return tracectx.DecodeJaeger([]byte(jaeger)) },
+	} {
+		if got, err := decode(); err != nil || len(got.Spans) != 1 || !got.Spans[0].Own {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
 
 func TestDecodeJaeger(t *testing.T) {
 	got, err := tracectx.DecodeJaeger([]byte(jaegerTrace))

@@ -47,11 +47,14 @@ func Culprit(w *tracectx.Waterfall) string {
 	return strings.Join(parts, "; ")
 }
 
-// Notes are what must be known to read the picture: spans that are not shown, whose parents are missing, or whose clocks
+// Notes are what must be known to read the picture: spans that are not shown, or are alertd's own, whose parents are missing, or whose clocks
 // are wrong.
 func Notes(w *tracectx.Waterfall) (notes []string) {
 	if w.Hidden > 0 {
 		notes = append(notes, plural(w.Hidden, "more span", "more spans")+" not shown")
+	}
+	if w.Own > 0 {
+		notes = append(notes, plural(w.Own, "span", "spans")+" of alertd itself left out")
 	}
 	if w.Partial {
 		notes = append(notes, "the trace is not whole")

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"io/fs"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +12,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
+	"alertd"
+	"alertd/config"
+	"alertd/rules"
 	"alertd/runbooks"
 )
 
@@ -52,6 +56,67 @@ func TestRunbooksSayWhatExists(t *testing.T) {
 	}
 	if _, err := typist.Parse(words(`why --no-such-flag x`)); err == nil {
 		t.Error("the parser takes whatever is typed")
+	}
+}
+
+// TestShippedTextsNameWhatCanBeAskedFor: the query API knows the metrics that rules read, and no others. Those that a shipped
+// next step or runbook names are among them.
+func TestShippedTextsNameWhatCanBeAskedFor(t *testing.T) {
+	policy, err := config.Load(rules.Shipped(), os.LookupEnv, os.ReadFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{"ALERTS": true}
+	for _, e := range policy.Rules.Explain() {
+		known[e.Record] = true
+		for _, name := range e.Metrics {
+			known[name] = true
+		}
+	}
+	metric := regexp.MustCompile(`\b[a-z][a-z0-9]*(?:_[a-z0-9]+)+\b`)
+	said := 0
+	check := func(where, name string) {
+		if said++; !known[name] {
+			t.Errorf("%s names %s, which no shipped rule reads, so nobody can ask for it", where, name)
+		}
+	}
+	for _, g := range policy.Rules.Groups() {
+		for i := range g.Rules {
+			if g.Rules[i].Rule != nil {
+				step, _ := g.Rules[i].Annotation(alertd.AnnotationNextStep)
+				for _, name := range metric.FindAllString(step.Value, -1) {
+					check(g.Rules[i].Name()+"'s next_step", name)
+				}
+			}
+		}
+	}
+	books, err := runbooks.Load(runbooks.Shipped())
+	if err != nil {
+		t.Fatal(err)
+	}
+	promql := parser.NewParser(parser.Options{})
+	for _, rb := range books.All() {
+		for _, step := range rb.NextSteps {
+			for _, name := range metric.FindAllString(step, -1) {
+				check(rb.File, name)
+			}
+		}
+		body := runbooks.Fill(rb.Body, labels.FromStrings("service", "api", "component", "orders-db", "check", "database"))
+		for _, m := range regexp.MustCompile(`'query=([^']*)'`).FindAllStringSubmatch(body, -1) {
+			expr, err := promql.ParseExpr(m[1])
+			if err != nil {
+				t.Fatalf("%s: %v", rb.File, err)
+			}
+			parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+				if v, ok := n.(*parser.VectorSelector); ok && v.Name != "" {
+					check(rb.File, v.Name)
+				}
+				return nil
+			})
+		}
+	}
+	if said < 10 {
+		t.Errorf("found only %d names", said)
 	}
 }
 
