@@ -94,7 +94,8 @@ type Alert struct {
 	GeneratorURL string `json:"generator_url,omitempty"` // where whoever posted it shows it; "" for our own rules
 
 	// What views and notifications add. It is not part of the alert: a [Transition] never holds it.
-	Ack *Ack `json:"ack,omitempty"` // who has taken it; nil: nobody
+	Ack     *Ack `json:"ack,omitempty"`     // who has taken it; nil: nobody
+	Changes int  `json:"changes,omitempty"` // how often it fired or ended within FlapWindow; 0: it does not flap
 }
 
 // Name is the label alertname.

@@ -108,7 +108,6 @@ type Notified struct {
 	Alert
 	HeldSince time.Time `json:"held_since,omitzero"` // when the hold began, for a digest
 	Fresh     bool      `json:"fresh,omitempty"`     // firing, and told for the first time
-	Changes   int       `json:"changes,omitempty"`   // how often it fired or ended within FlapWindow; 0: it does not flap
 }
 
 // FlapWindow is how far back the changes of an alert are counted that comes and goes.
@@ -146,15 +145,29 @@ func (n Notification) LogValue() slog.Value {
 		slog.Int("alerts", len(n.Alerts)), slog.String("reason", string(n.Reason)))
 }
 
-// Held is an alert that waits in a group, and why: what `alertd queue` shows.
+// Held is an alert that waits in a group, and why: what `alertd queue` shows. It waits to be told, or, where it was told
+// and is over, for its end to be.
 type Held struct {
 	Alert    Alert     `json:"alert"`
 	Receiver string    `json:"receiver"`
 	Group    GroupKey  `json:"group"`
-	Reason   Reason    `json:"reason"` // held, grouped, muted, inhibited, …
+	Told     bool      `json:"told,omitempty"` // it was told: what waits is its end
+	Reason   Reason    `json:"reason"`         // held, grouped, muted, inhibited, flapping, …
 	Calendar string    `json:"calendar,omitempty"`
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until"`
+}
+
+// Why is why it waits, for people: "held by office", "its end: flapping".
+func (h *Held) Why() string {
+	why := string(h.Reason)
+	if h.Calendar != "" {
+		why += " by " + h.Calendar
+	}
+	if h.Told {
+		why = "its end: " + why
+	}
+	return why
 }
 
 // Outcome is how an attempt to deliver ended.

@@ -74,9 +74,11 @@ func options(t testing.TB) Options {
 	page := func(name string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name+r.PathValue("name")) })
 	}
+	flaps := alert("Link", alertd.Firing)
+	flaps.Changes = 6
 	return Options{
 		State: state{
-			alerts: []alertd.Alert{alert("HighErrorRate", alertd.Firing), alert("Slow", alertd.Recovering), alert("Down", alertd.Pending), alert("Gone", alertd.Resolved)},
+			alerts: []alertd.Alert{alert("HighErrorRate", alertd.Firing), alert("Slow", alertd.Recovering), alert("Down", alertd.Pending), alert("Gone", alertd.Resolved), flaps},
 			held:   []alertd.Held{{Alert: alert("DiskFull", alertd.Firing), Receiver: "ops", Reason: alertd.ReasonHeld, Calendar: "office", Since: epoch, Until: epoch.Add(time.Hour)}},
 		},
 		History: store(t, 5),
@@ -123,7 +125,7 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/-/reload", 200, []string{`"status":"success"`}},
 		{"GET", "/-/reload", 405, nil},
 
-		{"GET", "/api/v1/alerts", 200, []string{`"alertname":"HighErrorRate"`, `"value":"2.5e-01"`, `"activeAt":"2026-01-15T10:29:00Z"`, `"runbookURL":"http://a/runbooks/X"`, `"severity":"critical"`, `"phase":"recovering"`}},
+		{"GET", "/api/v1/alerts", 200, []string{`"alertname":"HighErrorRate"`, `"value":"2.5e-01"`, `"activeAt":"2026-01-15T10:29:00Z"`, `"runbookURL":"http://a/runbooks/X"`, `"severity":"critical"`, `"phase":"recovering"`, `"changes":6`}},
 		{"GET", "/api/v1/alerts?state=firing", 400, []string{"takes none"}},
 		{"GET", "/api/v1/queue", 200, []string{`"calendar":"office"`, `"until":"2026-01-15T11:30:00Z"`}},
 		{"GET", "/api/v1/notifications", 200, []string{`"outcome":"delivered"`, `"n1"`, `"n2"`, `"next":""`}},
@@ -223,7 +225,7 @@ func TestAlertsAsInPrometheus(t *testing.T) {
 	for _, a := range data.Alerts {
 		got = append(got, a.Labels["alertname"]+" "+a.State)
 	}
-	if diff := cmp.Diff([]string{"HighErrorRate firing", "Slow firing", "Down pending"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"HighErrorRate firing", "Slow firing", "Down pending", "Link firing"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -31,6 +31,7 @@ type Alert struct {
 	TraceID     string             `json:"traceID"`
 	TraceNote   string             `json:"traceNote,omitempty"` // what the trace shows: "took 5.2 s"
 	Ack         *alertd.Ack        `json:"ack,omitempty"`       // who has taken it
+	Changes     int                `json:"changes,omitempty"`   // how often it fired or ended within half an hour; 0: it does not flap
 }
 
 func alertOf(a *alertd.Alert) Alert {
@@ -38,7 +39,7 @@ func alertOf(a *alertd.Alert) Alert {
 		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
 		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
-		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack, TraceNote: a.TraceNote,
+		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack, TraceNote: a.TraceNote, Changes: a.Changes,
 	}
 	if a.State.Active() { // Prometheus has no other word for it
 		out.State = string(alertd.Firing)

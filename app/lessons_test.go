@@ -54,7 +54,7 @@ func TestTemplatedLabelsOverARestart(t *testing.T) {
 	l.check("it waits on")
 	l.pass(time.Minute, hot)
 	l.check("five minutes, and not eight", "Hot oven firing: true for long enough")
-	for _, a := range l.m.Alerts() {
+	for _, a := range l.m.Alerts(l.now) {
 		if a.Labels.Get("kitchen") != "of oven" || a.ActiveAt.Sub(began) > 15*time.Second {
 			t.Errorf("%s since %s", a.Labels, a.ActiveAt.Sub(began))
 		}

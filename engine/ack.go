@@ -190,9 +190,11 @@ func (m *Machine) taken(fp alertd.Fingerprint) bool {
 	return is
 }
 
-// shown is a copy of an alert as views and notifications tell it: with what is known of it now, and who has taken it.
+// shown is a copy of an alert as views and notifications tell it: with what is known of it now, who has taken it, and
+// whether it flaps.
 func (m *Machine) shown(a *alertd.Alert) alertd.Alert {
 	b := m.present(a)
+	b.Changes = m.flapping(a)
 	if ack, is := m.acks[a.Fingerprint]; is {
 		b.Ack = &ack
 	}

@@ -151,7 +151,7 @@ func (m *Machine) notified(g *grouping.Group, list []alertd.Fingerprint, fresh b
 	out := make([]alertd.Notified, 0, len(list))
 	for _, fp := range list {
 		if a := m.alerts.get(fp); a != nil {
-			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh, Changes: m.flapping(a)})
+			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
 		}
 	}
 	return out

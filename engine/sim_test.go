@@ -443,7 +443,7 @@ func (w *world) settle() {
 	}
 	// A receiver that failed counts as failing until it takes something, and it may not have been sent anything since.
 	failing := map[string]bool{}
-	for _, a := range w.m.Alerts() {
+	for _, a := range w.m.Alerts(w.now) {
 		if a.Name() == "AlertdDeliveryFailed" {
 			failing[a.Fingerprint.String()] = true
 		} else if a.State != alertd.Resolved { // those are forgotten with the next entry that comes late enough

@@ -167,8 +167,8 @@ func (s *story) run(d *datadriven.TestData) {
 		s.step(engine.PolicyChanged{Policy: s.policy})
 		s.due(s.now)
 	case "queue":
-		for _, h := range s.m.Held() {
-			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Reason, stamp(h.Until))
+		for _, h := range s.m.Held(s.now) {
+			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Why(), stamp(h.Until))
 		}
 	default:
 		if !s.aside(d, args) && !s.care(d, args) {
@@ -385,7 +385,7 @@ func (s *story) tell(e alertd.Entry) {
 		fmt.Fprintf(&s.out, "%s "+format+"\n", append([]any{stamp(e.Time)}, args...)...)
 	}
 	who := func(fp alertd.Fingerprint) string {
-		for _, a := range s.m.Alerts() {
+		for _, a := range s.m.Alerts(s.now) {
 			if a.Fingerprint == fp {
 				return name(a.Labels)
 			}

@@ -11,9 +11,10 @@ import (
 	"alertd/router"
 )
 
-// Alerts returns copies of all alerts that are not inactive, those resolved lately included: by state (firing
+// Alerts returns copies of all alerts that are not inactive at now, those resolved lately included: by state (firing
 // first), severity, age, fingerprint.
-func (m *Machine) Alerts() []alertd.Alert {
+func (m *Machine) Alerts(now time.Time) []alertd.Alert {
+	m.now = now.Round(0).UTC()
 	out := make([]alertd.Alert, 0, len(m.alerts.byPrint))
 	for _, a := range m.alerts.byPrint {
 		out = append(out, m.shown(a))
@@ -37,17 +38,25 @@ func (m *Machine) Selected(s alertd.Selection) ([]alertd.Alert, error) {
 	return out, err
 }
 
-// Held returns what waits in groups and why, in the order in which it is due.
-func (m *Machine) Held() []alertd.Held {
+// Held returns what waits in groups at now and why, in the order in which it is due: what is to be told, and the ends of
+// what was.
+func (m *Machine) Held(now time.Time) []alertd.Held {
+	m.now = now.Round(0).UTC()
 	var out []alertd.Held
 	for g := range m.groups.All() {
 		for fp, member := range g.Members {
 			a := m.alerts.get(fp)
-			if a == nil || member.Told || (!member.Firing && member.HeldSince.IsZero()) {
+			if a == nil || member.Told == member.Firing && (member.Told || member.HeldSince.IsZero()) {
 				continue
 			}
-			h := alertd.Held{Alert: m.shown(a), Receiver: g.Receiver, Group: g.Group, Reason: member.Why, Since: member.Since, Until: g.Due}
-			if member.Why == alertd.ReasonHeld {
+			h := alertd.Held{Alert: m.shown(a), Receiver: g.Receiver, Group: g.Group, Told: member.Told, Reason: member.Why, Since: member.Since, Until: g.Due}
+			if h.Told { // why it was not told once says nothing of its end
+				h.Reason, h.Since = g.Reason, a.ResolvedAt
+				if calm := m.calmAt(fp); calm.After(m.now) {
+					h.Reason, h.Until = alertd.ReasonFlapping, laterOf(calm, g.Due)
+				}
+			}
+			if h.Reason == alertd.ReasonHeld {
 				h.Calendar = g.Calendar
 			}
 			if h.Reason == "" {

@@ -18,12 +18,26 @@ func Conclusion(steps []Step, show func(time.Time) string) string {
 		case s.Kind == KindAttempt:
 			return "Not delivered yet: " + s.Receiver + " answered " + s.To + "."
 		case s.Kind == KindWithheld:
-			return "Not told: " + withheld(s, show) + "."
+			return toldBefore(s.Reason) + ": " + withheld(s, show) + "."
 		case s.Kind == KindTransition && s.To == string(alertd.Pending):
 			return "Not told: it is pending, its rule waits whether it lasts."
 		}
 	}
 	return "Nothing was to be told."
+}
+
+// toldBefore is what it comes to that an alert was withheld: some reasons are about the end of one that was told.
+func toldBefore(reason string) string {
+	switch alertd.Reason(reason) {
+	case alertd.ReasonFlapping:
+		return "Told, but its end not yet"
+	case alertd.ReasonNoResolve:
+		return "Told, but not its end"
+	case alertd.ReasonDeduplicated:
+		return "Told before, and not again"
+	default:
+		return "Not told"
+	}
 }
 
 // Tell says the step in words. show writes an instant.
@@ -64,6 +78,8 @@ func (s *Step) Tell(show func(time.Time) string) string {
 			text += ": " + s.Reason
 		}
 		return text
+	case KindReleased:
+		return "let go by " + s.By + ", from " + s.Detail
 	case KindUnacked:
 		return s.Reason + " (" + s.By + ")"
 	case KindPlanned:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -94,14 +95,9 @@ func (s *Store) why(ctx context.Context, q Question) ([]Chain, error) {
 	}
 	defer tx.Rollback()
 
-	var w query
-	w.and("time >= ? AND time < ?", micros(q.Since), micros(q.Until))
-	w.ifSet(q.Fingerprint, "fingerprint = ?", q.Fingerprint)
-	w.ifSet(q.Alert, "alert = ?", q.Alert)
-	w.ifSet(q.Service, "service = ?", q.Service)
-	w.ifSet(string(q.Group), "fingerprint IN (SELECT fingerprint FROM decisions WHERE grp = ?)", q.Group)
+	w := q.about()
 	rows, err := tx.QueryContext(ctx, `SELECT fingerprint, alert, rule, severity, service, summary, labels, max(id)
-		FROM transitions`+w.where()+` GROUP BY fingerprint ORDER BY max(id) DESC LIMIT ?`, append(w.args, MaxChains)...)
+		FROM transitions AS t`+w.where()+` GROUP BY fingerprint ORDER BY max(id) DESC LIMIT ?`, append(w.args, MaxChains)...)
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +106,38 @@ func (s *Store) why(ctx context.Context, q Question) ([]Chain, error) {
 		return nil, err
 	}
 	for i := range chains {
-		if chains[i].Steps, err = steps(ctx, tx, chains[i].Fingerprint.String(), q); err != nil {
+		if chains[i].Steps, err = chainSteps(ctx, tx, chains[i].Fingerprint.String(), q); err != nil {
 			return nil, err
 		}
 	}
 	return chains, nil
+}
+
+// about picks the alerts of which something was decided or said in the time of the question, whether they changed then or
+// long before.
+func (q *Question) about() (w query) {
+	since, until := micros(q.Since), micros(q.Until)
+	w.and("time < ?", until)
+	w.ifSet(q.Fingerprint, "fingerprint = ?", q.Fingerprint)
+	w.ifSet(q.Alert, "alert = ?", q.Alert)
+	w.ifSet(q.Service, "service = ?", q.Service)
+	w.ifSet(string(q.Group), "fingerprint IN (SELECT fingerprint FROM decisions WHERE grp = ?)", q.Group)
+	if q.Since.IsZero() {
+		return w
+	}
+	const when = " time >= ? AND time < ?"
+	if q.Fingerprint == "" && q.Alert == "" && q.Group == "" { // of what happened at a time there is little
+		w.and(`fingerprint IN (SELECT fingerprint FROM transitions WHERE`+when+`
+			UNION SELECT fingerprint FROM decisions WHERE fingerprint <> '' AND`+when+`
+			UNION SELECT fingerprint FROM notified WHERE notification IN (SELECT id FROM notifications WHERE`+when+`))`,
+			since, until, since, until, since, until)
+		return w
+	}
+	w.and(`(EXISTS (SELECT 1 FROM transitions AS x WHERE x.fingerprint = t.fingerprint AND`+when+`)
+		OR EXISTS (SELECT 1 FROM decisions AS x WHERE x.fingerprint = t.fingerprint AND x.fingerprint <> '' AND`+when+`)
+		OR EXISTS (SELECT 1 FROM notified AS x JOIN notifications ON id = notification WHERE x.fingerprint = t.fingerprint AND`+when+`))`,
+		since, until, since, until, since, until)
+	return w
 }
 
 func scanChain(rows *sql.Rows) (c Chain, err error) {
@@ -131,7 +154,27 @@ func scanChain(rows *sql.Rows) (c Chain, err error) {
 	return c, err
 }
 
-// steps reads what was decided about one alert from four tables.
+// chainSteps are the steps of the time that is asked for, and before them those that led there: a chain begins with what
+// happened.
+func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, error) {
+	all, err := steps(ctx, tx, fp, q)
+	if err != nil || len(all) == 0 || len(all) == maxSteps || all[0].Kind == KindTransition && all[0].From == string(alertd.Inactive) {
+		return all, err
+	}
+	var began int64
+	err = tx.QueryRowContext(ctx, "SELECT time FROM transitions WHERE fingerprint = ? AND from_state = ? AND time < ? ORDER BY id DESC LIMIT 1",
+		fp, alertd.Inactive, micros(q.Since)).Scan(&began)
+	if errors.Is(err, sql.ErrNoRows) {
+		return all, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	q.Since = instant(began)
+	return steps(ctx, tx, fp, q)
+}
+
+// steps reads what was decided about one alert from four tables, of one of them also what was about its group.
 func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, error) {
 	var all []Step
 	for _, part := range []struct {
@@ -143,6 +186,12 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail,
 				coalesce((SELECT alert FROM transitions WHERE fingerprint = by LIMIT 1), '')
 			FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND time >= ?2 AND time < ?3
+			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
+		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail, '' FROM decisions AS r
+			WHERE fingerprint = '' AND kind = 'released' AND time >= ?2 AND time < ?3
+				AND grp IN (SELECT grp FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND kind = 'joined')
+				AND (SELECT kind FROM decisions AS d WHERE d.fingerprint = ?1 AND d.fingerprint <> '' AND d.grp = r.grp AND d.pos < r.pos
+					AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) = 'joined'
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
 		{`SELECT pos, time, grp, receiver, integration, reason, id FROM notifications
 			WHERE id IN (SELECT notification FROM notified WHERE fingerprint = ?1) AND time >= ?2 AND time < ?3

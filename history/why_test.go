@@ -86,3 +86,56 @@ func inShort(steps []Step) string {
 	}
 	return strings.Join(out, "|")
 }
+
+// What was decided long after an alert changed is found by its time, and the chain begins with what happened. Who let a
+// group go is in it, for the alerts that were in the group then.
+func TestWhyLongAfter(t *testing.T) {
+	s := fresh(t)
+	disk, slow := alert("DiskFull", "db", "warning", alertd.Firing, epoch), alert("Slow", "db", "warning", alertd.Firing, epoch)
+	const group = `{}:{service="db"}`
+	joined := func(a alertd.Alert) alertd.Entry {
+		return alertd.Entry{Time: epoch, Joined: &alertd.Joined{Fingerprint: a.Fingerprint, Group: group, Receiver: "team", Delivery: alertd.BusinessHours}}
+	}
+	monday := epoch.Add(60 * time.Hour)
+	apply(t, s, record(1,
+		alertd.Entry{Time: epoch, Policy: &alertd.PolicySet{Version: "abc"}},
+		turned(disk, alertd.Inactive, alertd.ReasonTrue, epoch), joined(disk),
+		turned(slow, alertd.Inactive, alertd.ReasonTrue, epoch), joined(slow),
+		alertd.Entry{Time: epoch, Withheld: &alertd.Withheld{Fingerprint: disk.Fingerprint, Group: group, Receiver: "team", Reason: alertd.ReasonHeld, By: "office", Until: monday}},
+		alertd.Entry{Time: epoch.Add(time.Hour), Flushed: &alertd.Flushed{Group: group, Ended: []alertd.Fingerprint{slow.Fingerprint}}},
+		alertd.Entry{Time: monday, Released: &alertd.Released{Groups: []alertd.GroupKey{group, "other"}, By: "eva", From: alertd.FromCLI}},
+		alertd.Entry{Time: monday, Flushed: &alertd.Flushed{Group: group, Told: []alertd.Fingerprint{disk.Fingerprint}, Spoke: true}},
+	))
+	const want = "abc transition firing|abc joined|abc withheld held by office|abc released|abc told"
+	around := Question{Since: monday.Add(-time.Hour), Until: monday.Add(time.Hour)}
+	named := around
+	named.Alert = "DiskFull"
+	for _, q := range []Question{around, named} {
+		chains, err := s.Why(t.Context(), q)
+		if err != nil || len(chains) != 1 || inShort(chains[0].Steps) != want {
+			t.Fatalf("%+v: %v, %v", q, chains, err)
+		}
+		show := func(time.Time) string { return "then" }
+		if got := chains[0].Steps[3].Tell(show); got != "let go by eva, from cli" {
+			t.Errorf("told as %q", got)
+		}
+	}
+	if chains, err := s.Why(t.Context(), Question{Alert: "Slow"}); err != nil || len(chains) != 1 || strings.Contains(inShort(chains[0].Steps), "released") {
+		t.Errorf("it had left the group before: %v, %v", chains, err)
+	}
+}
+
+// What is withheld from one that was told is no reason to say that it was not.
+func TestConclusionOfWhatWasTold(t *testing.T) {
+	show := func(time.Time) string { return "then" }
+	for reason, want := range map[alertd.Reason]string{
+		alertd.ReasonHeld:         "Not told: held.",
+		alertd.ReasonFlapping:     "Told, but its end not yet: flapping.",
+		alertd.ReasonNoResolve:    "Told, but not its end: send_resolved is off.",
+		alertd.ReasonDeduplicated: "Told before, and not again: deduplicated.",
+	} {
+		if got := Conclusion([]Step{{Kind: KindWithheld, Reason: string(reason)}}, show); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -100,6 +100,7 @@ func (o *object) transition(t *alertd.Transition) {
 		o.b = append(o.b, "true"...)
 	}
 	o.someText("generator_url", a.GeneratorURL)
+	o.someInt("changes", int64(a.Changes))
 	o.end()
 	o.end()
 }

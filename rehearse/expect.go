@@ -90,7 +90,7 @@ func (r *testRun) compareAlerts(t alertTest) {
 			j.desk.until(at)
 			j.desk.turn(at, nil)
 		}
-		for _, a := range j.desk.machine.Alerts() {
+		for _, a := range j.desk.machine.Alerts(j.desk.now) {
 			if a.State.Active() {
 				got = append(got, alertBlock(a.Labels, a.Annotations))
 			}

@@ -65,6 +65,7 @@ type alertView struct {
 	Over                           bool // it does not fire
 	Status                         string
 	Taken                          string // who has it
+	Flaps                          string // that it comes and goes
 	Ack                            string // the fingerprint, where somebody may take it
 	Since, Fired                   moment
 	Summary, Value, Rule           string
@@ -217,7 +218,7 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 		Over: order(a.State) == over, Value: number(a.Value), Rule: clip(a.Rule, maxChip), Fired: s.moment(a.FiredAt, ""),
 	}
 	o := s.one(a, nil)
-	v.Summary, v.Chips, v.Hidden, v.Trace, v.Ack, v.Taken = o.Summary, o.Chips, o.Hidden, o.Trace, o.Ack, o.Taken
+	v.Summary, v.Chips, v.Hidden, v.Trace, v.Ack, v.Taken, v.Flaps = o.Summary, o.Chips, o.Hidden, o.Trace, o.Ack, o.Taken, o.Flaps
 	v.TrailNote = o.TraceNote
 	v.Trail = clip(a.Trace.TraceID, 32)
 	if o.Unsampled {

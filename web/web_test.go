@@ -101,7 +101,9 @@ func evening() shop {
 	s.alerts = append(s.alerts, down, rate, db, xss)
 	recovering := alert("critical", "SecurityBreachDetected", "auth", 1, 42*time.Minute, "412 failed logins from one address within a minute", "Block 203.0.113.9 at the edge, then read the runbook.", "source", "203.0.113.9")
 	recovering.State, recovering.GoneAt = alertd.Recovering, now.Add(-2*time.Minute)
-	s.alerts = append(s.alerts, recovering)
+	link := alert("critical", "LinkFlaps", "edge", 1, 3*time.Minute, "the uplink of edge comes and goes", "Look at the port's counters.")
+	link.Changes = 6
+	s.alerts = append(s.alerts, recovering, link)
 
 	opens := time.Date(2026, 1, 16, 8, 0, 0, 0, time.UTC)
 	hold := func(a alertd.Alert, receiver string) {
@@ -123,6 +125,9 @@ func evening() shop {
 	over.State = alertd.Resolved
 	s.alerts = append(s.alerts, over)
 	hold(over, "team-shop")
+	ended := alert("critical", "TunnelDown", "vpn", 1, 9*time.Minute, "the tunnel is down", "")
+	ended.State, ended.Changes = alertd.Resolved, 8
+	s.held = append(s.held, alertd.Held{Alert: ended, Receiver: "ops", Group: "{}", Told: true, Reason: alertd.ReasonFlapping, Until: now.Add(4 * time.Minute)})
 	cert := alert("warning", "CertificateExpiringSoon", "edge", 5.6, 26*time.Hour, "the certificate of shop.example.com expires in 5 days and 14 hours", "Renew it: certbot renew --cert-name shop.example.com")
 	cert.State = alertd.Pending
 	s.alerts = append(s.alerts, cert)
@@ -188,12 +193,13 @@ func get(t testing.TB, h http.Handler, target string) (string, http.Header) {
 func TestDashboard(t *testing.T) {
 	body, header := get(t, New(options(t, evening())), "/")
 	for _, want := range []string{
-		"<title>5 critical alerts · alertd</title>", `content="15"`,
+		"<title>6 critical alerts · alertd</title>", `content="15"`,
 		"payment does not answer", "Look at the last deployment of payment",
 		`href="http://127.0.0.1:9093/runbooks/ApplicationDown"`, `href="http://jaeger:16686/trace/4bf92f3577b34da6a3ce929d0e0e4736"`,
 		"Fri 16 Jan 09:00 CET", "in 13 h 17 min", "held by office", "team-storage", "is over",
 		"slow response", "2314 ms", "last heard of 47 min ago", "payment v2.31.0 is live", "true for long enough", "Thu 15 Jan 19:42 CET",
 		"CanaryIsChatty", "took 5.2 s", "<b>recovering</b>", "<b>pending</b>",
+		"flapping: 6 changes in 30 min", "its end: flapping",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)

@@ -25,11 +25,15 @@ type activeAlert struct {
 	ActiveAt    time.Time     `json:"activeAt"`
 	Value       string        `json:"value"`
 	Ack         *alertd.Ack   `json:"ack"`
+	Changes     int           `json:"changes"` // 0: it does not flap
 }
 
-// state is in which phase the alert is, and who has taken it.
+// state is in which phase the alert is, whether it comes and goes, and who has taken it.
 func (a *activeAlert) state() string {
 	s := cmp.Or(a.Phase, a.State)
+	if a.Changes > 0 {
+		s += ", flapping"
+	}
 	if a.Ack != nil {
 		s += ", acked by " + a.Ack.By
 	}

@@ -35,11 +35,7 @@ func (c *queueShowCmd) Run(ctx context.Context, std streams) error {
 	local := localClock()
 	t := table{head: []string{local.head("UNTIL"), "SEVERITY", "ALERT", "SERVICE", "RECEIVER", "WHY", "SUMMARY"}}
 	for _, h := range items {
-		why := string(h.Reason)
-		if h.Calendar != "" {
-			why += " by " + h.Calendar
-		}
-		t.add(local.show(h.Until), string(h.Alert.Severity()), h.Alert.Name(), h.Alert.Service(), h.Receiver, why, h.Alert.Summary())
+		t.add(local.show(h.Until), string(h.Alert.Severity()), h.Alert.Name(), h.Alert.Service(), h.Receiver, h.Why(), h.Alert.Summary())
 	}
 	return t.write(std.out)
 }
