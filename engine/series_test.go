@@ -109,7 +109,7 @@ func TestSeriesSayWhatIs(t *testing.T) {
 			w.judge(t, at, scope, wrong...)
 		}
 		var want, got []string
-		for _, a := range w.machine.Alerts() {
+		for _, a := range w.machine.Alerts(at) {
 			if a.State == alertd.Pending || a.State.Active() {
 				b := labels.NewBuilder(a.Labels).Set("__name__", "ALERTS_FOR_STATE")
 				want = append(want, b.Labels().String())
