@@ -29,8 +29,6 @@ const (
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
 	maxTurn = 2_000
-	// maxPosted bounds the posted alerts that one turn takes, for the same reason: a turn speaks only at its end.
-	maxPosted = 1_000
 )
 
 // leader is the process while it leads: it decides and delivers. One goroutine, that of run, owns it.
@@ -45,7 +43,10 @@ type leader struct {
 	arrivals chan []arrival
 	answers  chan alertd.Attempt
 	obeyed   []chan error // commands of this turn, to be acknowledged
-	posted   int          // alerts in them
+
+	// What is taken and not decided yet, the oldest first.
+	posts    []post
+	verdicts []alertd.Verdict
 
 	// Where the reader of events starts; these do not change afterwards.
 	met     uint64 // the checkpoint
@@ -123,11 +124,20 @@ func (l *leader) fold(ctx context.Context) error {
 }
 
 // run is the loop. It returns journal.ErrFenced (wrapped) if another node leads, or the cause of ctx's end.
-func (l *leader) run(ctx context.Context) error {
+func (l *leader) run(ctx context.Context) (err error) {
+	defer func() {
+		for _, p := range l.posts {
+			p.done <- err
+		}
+	}()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		var inputs []engine.Input
+		reloads := l.reloads
+		if len(l.verdicts) > 0 {
+			reloads = nil // they are of the rules of now
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -135,7 +145,7 @@ func (l *leader) run(ctx context.Context) error {
 			inputs = l.take(a, inputs)
 		case a := <-l.answers:
 			inputs = append(inputs, engine.Answered{Attempt: a})
-		case p := <-l.reloads:
+		case p := <-reloads:
 			inputs = append(inputs, l.adopt(p))
 		case c := <-l.commands:
 			inputs = l.obey(c, inputs)
@@ -145,7 +155,7 @@ func (l *leader) run(ctx context.Context) error {
 		case <-timer.C:
 		}
 		inputs = l.waiting(inputs)
-		err := l.turn(ctx, inputs)
+		err = l.turn(ctx, inputs)
 		l.acknowledge(err)
 		if err != nil {
 			return err
@@ -168,10 +178,11 @@ func (l *leader) obey(c command, inputs []engine.Input) []engine.Input {
 		c.done <- err
 		return inputs
 	}
-	l.obeyed = append(l.obeyed, c.done)
 	if p, ok := in.(engine.AlertsPosted); ok {
-		l.posted += len(p.Alerts)
+		l.posts = append(l.posts, post{c.ctx, c.done, p})
+		return inputs
 	}
+	l.obeyed = append(l.obeyed, c.done)
 	l.traces.asked(c.ctx)
 	return append(inputs, in)
 }
@@ -181,15 +192,12 @@ func (l *leader) acknowledge(err error) {
 	for _, done := range l.obeyed {
 		done <- err
 	}
-	l.obeyed, l.posted = l.obeyed[:0], 0
+	l.obeyed = l.obeyed[:0]
 }
 
 // waiting takes what else is there already: answers first, since a page may follow from them.
 func (l *leader) waiting(inputs []engine.Input) []engine.Input {
 	for range maxTurn {
-		if l.posted >= maxPosted {
-			break
-		}
 		select {
 		case a := <-l.answers:
 			inputs = append(inputs, engine.Answered{Attempt: a})
@@ -245,99 +253,6 @@ func (l *leader) lag(now, newest time.Time) time.Duration {
 		return 0
 	}
 	return max(0, now.Sub(newest))
-}
-
-// turn decides, remembers, and only then speaks.
-func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
-	l.traces.begin()
-	defer func() { l.traces.end(err) }()
-	now := clock()
-	if !now.Before(l.selfDue) {
-		l.selfDue = now.Add(rules.SelfEvery)
-		l.evaluator.Append(now, 0, rules.Self(now, l.lastEvent))
-	}
-	verdicts := l.evaluator.CatchUp(now)
-	l.traces.judged(len(verdicts))
-	for _, in := range inputs {
-		if err := l.step(ctx, now, in); err != nil {
-			return err
-		}
-	}
-	for _, v := range verdicts {
-		decided, err := l.follow(ctx, now, v)
-		if err != nil {
-			return err
-		}
-		if decided {
-			l.evaluator.Append(now, 0, l.series.Of(l.machine, v.Rule.ID, v.Scope, v.At))
-		}
-	}
-	if err := l.tick(ctx, now, len(verdicts)); err != nil {
-		return err
-	}
-	for {
-		due, ok := l.machine.Next()
-		if !ok || due.After(now) {
-			break
-		}
-		if err := l.step(ctx, now, nil); err != nil {
-			return err
-		}
-	}
-	if err := l.commit(ctx, now, true); err != nil {
-		return err
-	}
-	l.speak(now)
-	return nil
-}
-
-// tick evaluates the groups whose slot has come, once everything that was in the stream at the start is read. One rule is
-// followed before the next one is evaluated, which may ask what fires.
-func (l *leader) tick(ctx context.Context, now time.Time, verdicts int) (err error) {
-	if l.behind(now) {
-		return nil
-	}
-	l.evaluator.Tick(now, func(v alertd.Verdict) []alertd.Sample {
-		verdicts++
-		l.traces.judged(verdicts) // which counts until something is decided
-		if err == nil {
-			_, err = l.follow(ctx, now, v)
-		}
-		if err != nil || v.Err != "" {
-			return nil
-		}
-		return l.series.Of(l.machine, v.Rule.ID, v.Scope, v.At)
-	})
-	return err
-}
-
-// follow decides what a verdict means, and says whether that was anything.
-func (l *leader) follow(ctx context.Context, now time.Time, v alertd.Verdict) (decided bool, err error) {
-	if v.Err != "" {
-		l.evaluationFailed(v)
-	}
-	before := l.decided
-	err = l.step(ctx, now, engine.Judged{Verdict: v})
-	return l.decided != before, err
-}
-
-// behind reports whether the stream's backlog is not read yet. Should its end be gone, by a purge, silence ends it.
-func (l *leader) behind(now time.Time) bool {
-	const silence = 30 * time.Second
-	return l.read < l.backlog && now.Sub(l.arrivedAt) < silence
-}
-
-// step decides about one input, and commits what was decided before where it would not fit.
-func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error {
-	began := l.traces.clock()
-	decided := l.machine.Step(now, in)
-	l.traces.decided(in, began, decided)
-	l.entries = append(l.entries, decided...)
-	l.decided += len(decided)
-	if len(l.entries) < 200 { // cannot be too large but for whole notifications, which commit measures
-		return nil
-	}
-	return l.commit(ctx, now, false)
 }
 
 // commit appends what was decided. The checkpoint goes with the last part only: until then, the events that the
@@ -432,6 +347,9 @@ func (l *leader) speak(now time.Time) {
 
 // next is when the loop wants to turn again by itself.
 func (l *leader) next() time.Time {
+	if len(l.posts)+len(l.verdicts) > 0 {
+		return time.Time{} // at once
+	}
 	due := l.selfDue
 	earliest := func(t time.Time, ok bool) {
 		if ok && !t.IsZero() && t.Before(due) {

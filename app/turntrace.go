@@ -45,13 +45,17 @@ func newTurnTrace(s *spans) *turnTrace {
 	return &turnTrace{spans: s, alerts: newRecent[alertd.Fingerprint](maxRecent), planned: newRecent[string](maxRecent)}
 }
 
-// asked notes on whose behalf the next turn will be.
+// asked notes on whose behalf the turn is that runs, or the next one.
 func (t *turnTrace) asked(ctx context.Context) {
 	if t == nil {
 		return
 	}
-	if from := trace.SpanContextFromContext(ctx); from.IsSampled() && len(t.origins) < maxLinks {
+	from := trace.SpanContextFromContext(ctx)
+	if n := len(t.origins); from.IsSampled() && n < maxLinks && (n == 0 || !t.origins[n-1].SpanContext.Equal(from)) {
 		t.origins = append(t.origins, trace.Link{SpanContext: from})
+		if t.ctx != nil {
+			t.root.AddLink(t.origins[n])
+		}
 	}
 }
 
@@ -62,10 +66,11 @@ func (t *turnTrace) begin() {
 	}
 }
 
-// judged notes that rules have been evaluated, since the turn began.
+// judged notes that rules have been evaluated, and what they gave.
 func (t *turnTrace) judged(verdicts int) {
 	if t != nil {
-		t.evaluated, t.verdicts = time.Now(), verdicts
+		t.evaluated = time.Now()
+		t.verdicts += verdicts
 	}
 }
 

@@ -163,6 +163,17 @@ func (b *bench) settled(ctx context.Context) error {
 
 // resident is the daemon's memory as its own metrics say, in bytes.
 func (b *bench) resident(ctx context.Context) (float64, error) {
+	return b.metric(ctx, "process_resident_memory_bytes")
+}
+
+// coreTime is what the daemon has used of all cores, whoever else uses them.
+func (b *bench) coreTime(ctx context.Context) (time.Duration, error) {
+	seconds, err := b.metric(ctx, "process_cpu_seconds_total")
+	return time.Duration(seconds * float64(time.Second)), err
+}
+
+// metric is the value of one of the daemon's own metrics that has no labels.
+func (b *bench) metric(ctx context.Context, name string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.daemon.URL+"/metrics", nil)
 	if err != nil {
 		return 0, err
@@ -173,9 +184,9 @@ func (b *bench) resident(ctx context.Context) (float64, error) {
 	}
 	defer resp.Body.Close()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if v, ok := strings.CutPrefix(lines.Text(), "process_resident_memory_bytes "); ok {
+		if v, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
 			return strconv.ParseFloat(v, 64)
 		}
 	}
-	return 0, fmt.Errorf("/metrics has no process_resident_memory_bytes")
+	return 0, fmt.Errorf("/metrics has no %s", name)
 }

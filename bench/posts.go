@@ -97,7 +97,15 @@ func posting(ctx context.Context, b *bench, alerts, batch int) ([]result, error)
 	ctx, cancel := context.WithTimeout(ctx, 150*time.Second)
 	defer cancel()
 	p := b.poster("Bulk", "bulk", max(alerts/perGroup, 1))
+	began, err := b.coreTime(ctx)
+	if err != nil {
+		return nil, err
+	}
 	created, err := p.all(ctx, alerts, batch)
+	if err != nil {
+		return nil, err
+	}
+	ended, err := b.coreTime(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +119,7 @@ func posting(ctx context.Context, b *bench, alerts, batch int) ([]result, error)
 	name := fmt.Sprintf("/api/v2/alerts, %s of %s", strconv.Itoa(batch), short(float64(alerts)))
 	return []result{
 		{Name: name + ", new", Value: created, Unit: "alerts/s", Goal: goals[0], Note: where},
+		{Name: name + ", new, core time", Value: float64((ended - began).Microseconds()) / float64(alerts), Unit: "µs/alert", Note: "of the daemon, which may still be writing history"},
 		{Name: name + ", again", Value: again, Unit: "alerts/s", Goal: goals[1]},
 		{Name: name + ", resident", Value: memory / (1 << 20), Unit: "MiB", Goal: goals[2]},
 	}, err
