@@ -237,9 +237,12 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 	}
 	if len(r.Integrations) == 0 && !s.quiet {
 		for i := range s.alerts {
+			a := &s.alerts[i]
+			if a.State.Active() && !a.Fresh {
+				continue // it is said already: in a storm a group speaks often, and of all that it has
+			}
 			m.emit(alertd.Entry{Withheld: &alertd.Withheld{
-				Fingerprint: s.alerts[i].Fingerprint, Group: s.group.Group, Receiver: r.Name,
-				Reason: alertd.ReasonNoDestination,
+				Fingerprint: a.Fingerprint, Group: s.group.Group, Receiver: r.Name, Reason: alertd.ReasonNoDestination,
 			}})
 		}
 	}

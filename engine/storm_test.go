@@ -10,6 +10,7 @@ import (
 
 	"alertd"
 	"alertd/engine"
+	"alertd/router"
 )
 
 // However many alerts a group has, what one step decides about telling them fits into a commit of the journal, all of
@@ -68,5 +69,29 @@ func TestStormFitsTheJournal(t *testing.T) {
 	pass(30 * time.Minute)
 	if len(open) != 0 || w.m.Stats().Groups > 1 {
 		t.Errorf("%d are open, %d groups are left", len(open), w.m.Stats().Groups)
+	}
+}
+
+// TestStormOfAGroup counts: a group that grows speaks again and again, and what the journal gets of it grows with the alerts, not
+// with all that the group has whenever it speaks.
+func TestStormOfAGroup(t *testing.T) {
+	const n = 1000
+	root := router.Route{Receiver: "nobody", GroupInterval: time.Second, RepeatInterval: time.Hour}
+	root.Identify()
+	m := engine.New()
+	m.Step(began, engine.PolicyChanged{Policy: &engine.Policy{
+		Version: "1", Route: &root, Receivers: []engine.Receiver{{Name: "nobody"}}, Rules: map[string]bool{},
+	}})
+	now, entries := began, 0
+	for i := range n {
+		now = now.Add(2 * time.Second)
+		a := alertd.Posted{Labels: labels.FromStrings("alertname", "Storm", "host", strconv.Itoa(i))}
+		entries += len(m.Step(now, engine.AlertsPosted{Alerts: []alertd.Posted{a}, ResolveTimeout: time.Hour}))
+		for due, ok := m.Next(); ok && !due.After(now); due, ok = m.Next() {
+			entries += len(m.Step(now, nil))
+		}
+	}
+	if entries > 8*n {
+		t.Errorf("%d entries about %d alerts", entries, n)
 	}
 }
