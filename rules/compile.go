@@ -78,16 +78,30 @@ func compile(expr parser.Expr, uses []use, first int, delta time.Duration) *prog
 	return &program{root: root}
 }
 
+// run answers for a key, or for all of a rule. A rule that falls apart into keys is answered key by key then as well: the
+// answers are the same, none depends on another key's, and what a key remembers helps again.
 func (p *program) run(v view, at int64) (promql.Vector, bool) {
-	list, ok := p.root.run(call{v, at})
-	if !ok {
-		return nil, false
-	}
 	p.out = p.out[:0]
-	for _, el := range list {
-		p.out = append(p.out, promql.Sample{T: at, F: el.v, Metric: el.labels})
+	if v.key != nil || v.rule.meta == nil || v.rule.partition.IsWhole() {
+		ok := p.add(call{v, at})
+		return p.out, ok
+	}
+	for _, k := range v.rule.order {
+		v.key = k
+		if !p.add(call{v, at}) {
+			return nil, false
+		}
 	}
 	return p.out, true
+}
+
+// add adds an answer to those that were given so far.
+func (p *program) add(c call) bool {
+	list, ok := p.root.run(c)
+	for _, el := range list {
+		p.out = append(p.out, promql.Sample{T: c.at, F: el.v, Metric: el.labels})
+	}
+	return ok
 }
 
 // compiler walks an expression in the order in which uses lists its selectors.

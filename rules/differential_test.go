@@ -310,6 +310,9 @@ func TestProgramsAtTheEdges(t *testing.T) {
 					t.Fatal(err)
 				}
 				seen += len(slow)
+				byMetric := func(a, b promql.Sample) int { return labels.Compare(a.Metric, b.Metric) }
+				slices.SortFunc(fast, byMetric) // it stands in the order of the keys
+				slices.SortFunc(slow, byMetric)
 				if a, b := fmt.Sprint(fast), fmt.Sprint(slow); a != b {
 					t.Errorf("%s at %s%+d ms: %s, engine %s", text, d, off.Milliseconds(), a, b)
 				}

@@ -106,6 +106,7 @@ type ruleRun struct {
 	uses     []use    // the selectors of the expression that the engine gets
 	indexes  []*index // of the uses
 	keys     map[string]*key
+	order    []*key        // the same in order of arrival
 	saying   map[*key]bool // keys of which something was found the last time
 	events   bool          // samples make its keys dirty
 	program  *program
@@ -144,6 +145,7 @@ type key struct {
 	dirty      bool
 	unsorted   bool // members are not in order
 	isLate     bool
+	gone       bool // has no series left
 	queue      queue
 	since, due int64 // nanoseconds, our time
 	newest     int64 // of the samples that made it dirty, milliseconds
@@ -397,7 +399,7 @@ func (r *ruleRun) join(s *series, use int) {
 	k := r.keys[scope]
 	if k == nil {
 		k = newKey(r, scope)
-		r.keys[scope] = k
+		r.keys[scope], r.order = k, append(r.order, k)
 	}
 	k.members[use] = append(k.members[use], s)
 	k.unsorted = true
@@ -932,7 +934,7 @@ func (r *ruleRun) repeat(found []alertd.Finding, back []recovery, slot int64) ([
 		}
 	}
 	slices.SortFunc(found, byFinding)
-	slices.SortFunc(back, func(a, b recovery) int { return labels.Compare(a.labels, b.labels) })
+	slices.SortFunc(back, byRecovery)
 	return found, back
 }
 

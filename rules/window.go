@@ -157,6 +157,7 @@ func (w *window) sweep(old func(*series) bool) {
 	for x := range shrunk {
 		x.series = slices.DeleteFunc(x.series, isDead)
 	}
+	poorer := make(map[*ruleRun]bool)
 	for k := range keys {
 		left := 0
 		for i := range k.members {
@@ -166,7 +167,11 @@ func (w *window) sweep(old func(*series) bool) {
 		if left == 0 && !k.dirty {
 			delete(k.rule.keys, k.scope)
 			delete(k.rule.saying, k)
+			k.gone, poorer[k.rule] = true, true
 		}
+	}
+	for r := range poorer {
+		r.order = slices.DeleteFunc(r.order, func(k *key) bool { return k.gone })
 	}
 }
 

@@ -196,6 +196,7 @@ func (e *Evaluator) recovered(r *ruleRun, k *key, at int64) ([]recovery, error) 
 		}
 		out[i] = recovery{r.partition.Scope(el.Metric), b.Labels()}
 	}
+	slices.SortFunc(out, byRecovery)
 	return out, nil
 }
 
@@ -204,6 +205,8 @@ type recovery struct {
 	scope  string
 	labels labels.Labels
 }
+
+func byRecovery(a, b recovery) int { return labels.Compare(a.labels, b.labels) }
 
 func labelsOf(list []recovery) []alertd.Labels {
 	out := make([]alertd.Labels, len(list))
