@@ -86,7 +86,8 @@ func (p *program) run(v view, at int64) (promql.Vector, bool) {
 		ok := p.add(call{v, at})
 		return p.out, ok
 	}
-	for _, k := range v.rule.order {
+	for i, k := range v.rule.order {
+		v.window.fetchKeys(v.rule.order, i)
 		v.key = k
 		if !p.add(call{v, at}) {
 			return nil, false

@@ -65,8 +65,9 @@ type Evaluator struct {
 	longest   int64 // time for which any sample wants to be believed, milliseconds
 	names     names // of the metrics that have arrived
 	highest   uint64
-	taken     uint64 // how often samples were stored
-	oldest    *key   // dirty keys in order of the first event that they wait to see evaluated
+	taken     uint64    // how often samples were stored
+	batch     []*series // of the samples that are taken in
+	oldest    *key      // dirty keys in order of the first event that they wait to see evaluated
 	youngest  *key
 	ready     []*key
 	timers    timers
@@ -428,7 +429,9 @@ func (e *Evaluator) clock(now time.Time) { e.now = now.UnixMilli() }
 // Warm puts samples into the window as if they had been there before: nothing is evaluated because of them.
 func (e *Evaluator) Warm(samples []alertd.Sample) {
 	for i := range samples {
-		e.store(&samples[i])
+		if s := e.seriesOf(&samples[i]); s != nil {
+			e.store(s, &samples[i])
+		}
 	}
 }
 
@@ -438,30 +441,32 @@ func (e *Evaluator) Append(now time.Time, seq uint64, samples []alertd.Sample) {
 	e.clock(now)
 	e.heard(seq)
 	e.highest = max(e.highest, seq)
-	nanos := now.UnixNano()
+	for batch := range slices.Chunk(samples, batchSamples) {
+		e.take(batch, now.UnixNano(), seq)
+	}
+}
+
+// take takes in some of the samples of a message.
+func (e *Evaluator) take(samples []alertd.Sample, now int64, seq uint64) {
+	e.batch = e.batch[:0]
 	for i := range samples {
-		s := e.store(&samples[i])
-		if s == nil {
+		e.batch = append(e.batch, e.seriesOf(&samples[i]))
+	}
+	e.window.fetchSeries(e.batch)
+	for i, s := range e.batch {
+		if s == nil || !e.store(s, &samples[i]) {
 			continue
 		}
 		for _, t := range s.touches {
-			e.mark(t, samples[i].T, nanos, seq)
+			e.mark(t, samples[i].T, now, seq)
 		}
 	}
 }
 
-// store puts a sample into its series. It gives nil if the sample is refused or nobody reads it. A duplicate is not
-// refused: that a sample is in the window does not mean that it was evaluated.
-func (e *Evaluator) store(sample *alertd.Sample) *series {
+// store puts a sample into its series. It reports false if the sample is refused. A duplicate is not refused: that a sample
+// is in the window does not mean that it was evaluated.
+func (e *Evaluator) store(s *series, sample *alertd.Sample) bool {
 	e.taken++
-	if sample.T > e.now+maxAhead.Milliseconds() {
-		e.counts.TooNew++
-		return nil
-	}
-	s := e.seriesOf(sample)
-	if s == nil {
-		return nil
-	}
 	if valid := sample.ValidFor.Milliseconds(); valid != s.validFor && sample.T >= s.newest {
 		s.validFor = valid
 		e.longest = max(e.longest, valid)
@@ -475,7 +480,7 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 	switch s.append(sample.T, sample.V, sample.H, min(s.newest, e.now)-s.keep) {
 	case tooOld:
 		e.counts.TooOld++
-		return nil
+		return false
 	case duplicate:
 		e.counts.Duplicates++
 	case stored:
@@ -486,13 +491,18 @@ func (e *Evaluator) store(sample *alertd.Sample) *series {
 			t.key.heard(t.slot, sample.T)
 		}
 	}
-	return s
+	return true
 }
 
-// seriesOf finds, or makes, the series of a sample; nil if nobody reads it. A publisher says the same things in the
-// same order every time, so the first guess is the series that came after this one's predecessor the last time. With
-// many series that saves what finding one costs most: waiting for the memory of a large map.
+// seriesOf finds, or makes, the series of a sample; nil if nobody reads it, or if its time is not to be believed. A
+// publisher says the same things in the same order every time, so the first guess is the series that came after this
+// one's predecessor the last time. With many series that saves what finding one costs most: waiting for the memory of a
+// large map.
 func (e *Evaluator) seriesOf(sample *alertd.Sample) *series {
+	if sample.T > e.now+maxAhead.Milliseconds() {
+		e.counts.TooNew++
+		return nil
+	}
 	before := e.last
 	if before != nil && before.follower != nil && labels.Equal(before.follower.labels, sample.Labels) && !before.follower.dead {
 		e.last = before.follower
@@ -703,7 +713,8 @@ func (e *Evaluator) CatchUp(now time.Time) []alertd.Verdict {
 		e.ready = append(e.ready, t.key)
 	}
 	var out []alertd.Verdict
-	for _, k := range e.ready {
+	for i, k := range e.ready {
+		e.window.fetchKeys(e.ready, i)
 		if k.isLate {
 			out = e.again(k, out)
 		}
