@@ -109,6 +109,7 @@ type ruleRun struct {
 	keys     map[string]*key
 	order    []*key        // the same in order of arrival
 	saying   map[*key]bool // keys of which something was found the last time
+	failing  map[*key]bool // keys that could not be evaluated the last time
 	events   bool          // samples make its keys dirty
 	program  *program
 	recovery *program // of the recovery condition
@@ -754,11 +755,16 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 		e.counts.Errors++
 		r.last.err = err.Error()
 		k.quiet = 0
+		if r.failing == nil {
+			r.failing = make(map[*key]bool)
+		}
+		r.failing[k] = true
 		// What was found before is not known to hold at this instant, so k.at stays.
 		return alertd.Verdict{
 			Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC(), Err: r.last.err, Unknown: e.failed(r, k, at),
 		}, true
 	}
+	delete(r.failing, k)
 	k.tell(found, back, at)
 	r.latest = max(r.latest, at)
 	switch {
@@ -914,6 +920,7 @@ func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
 		v.Err, v.Unknown = err.Error(), e.failed(r, nil, at)
 		return v
 	}
+	clear(r.failing)
 	v.Unknown, v.Witness = e.lost(r, looked), r
 	if ahead && !r.partition.IsWhole() {
 		found, back = r.repeat(found, back, slot)

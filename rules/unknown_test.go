@@ -101,6 +101,7 @@ func TestNoDataAndErrorsAsAlerts(t *testing.T) {
   - {alert: Hot, expr: 'm > 90', labels: {severity: warning, room: '{{ $labels.a }}'}, annotations: {summary: 'room {{ $labels.a }}'}}
   - {alert: Never, expr: 'nobody_publishes_this > 1'}
   - {alert: Fails, expr: 'm / ignoring (a) other > 0'}
+  - {alert: Doubled, expr: 'left * on (a) right > 0'}
 `), Options{}, t0)
 	var seq uint64
 	send := func(at time.Duration, metrics ...string) {
@@ -129,12 +130,25 @@ func TestNoDataAndErrorsAsAlerts(t *testing.T) {
 	send(0, `m{a="x"}`, `m{a="y"}`, "other")
 	same(t, "what fails", unknown(tickUntil(7*time.Minute, `m{a="y"}`, "other")), `
 Hot {a="x", alertname="Hot", room="x", severity="warning"} [a=x] room x false
-Never {alertname="Never"} []  false`)
+Never {alertname="Never"} []  false
+Doubled {alertname="Doubled"} []  false`)
 	send(7*time.Minute, `m{a="x"}`)
 	same(t, "two series on one side", unknown(e.Run(e.groups[0].next)), `
 Fails {alertname="Fails"} [{}]  true
 Never {alertname="Never"} []  false
-Fails {alertname="Fails"} []  true`)
+Fails {alertname="Fails"} [{}]  true
+Doubled {alertname="Doubled"} []  false`)
+
+	// A key that fails is one alert, of the key, though the rule fails as a whole because of it; until it does not.
+	doubled := func(end time.Duration, metrics ...string) string {
+		return unknown(slices.DeleteFunc(tickUntil(end, metrics...), func(v alertd.Verdict) bool { return v.Rule.Name != "Doubled" }))
+	}
+	same(t, "a key fails", doubled(10*time.Minute, `left{a="x"}`, `right{a="x", b="1"}`, `right{a="x", b="2"}`, `left{a="y"}`, `right{a="y"}`), `
+Doubled {a="x", alertname="Doubled"} [a=x]  true`)
+	same(t, "it is mended", doubled(20*time.Minute, `left{a="x"}`, `right{a="x", b="2"}`, `left{a="y"}`, `right{a="y"}`), "")
+	same(t, "another fails", doubled(21*time.Minute, `left{a="x"}`, `right{a="x"}`, `left{a="y"}`, `right{a="y"}`, `right{a="y", b="2"}`), `
+Doubled {a="x", alertname="Doubled"} [a=x]  true
+Doubled {a="y", alertname="Doubled"} [a=y]  true`)
 }
 
 func TestRecoveryCondition(t *testing.T) {

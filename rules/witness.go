@@ -139,12 +139,24 @@ func (e *Evaluator) lost(r *ruleRun, at int64) []alertd.Finding {
 	return slices.CompactFunc(out, func(a, b alertd.Finding) bool { return labels.Equal(a.Labels, b.Labels) })
 }
 
-// failed is what a rule that cannot be evaluated says, if it says that this is an alert.
-func (e *Evaluator) failed(r *ruleRun, k *key, at int64) []alertd.Finding {
+// failed is what a rule that cannot be evaluated says, if it says that this is an alert. Where it fails as a whole because
+// of some of its keys, it says what they have said, and not the same again without their labels.
+func (e *Evaluator) failed(r *ruleRun, k *key, at int64) (out []alertd.Finding) {
 	if r.meta.OnError != alertd.Alarm {
 		return nil
 	}
-	return []alertd.Finding{e.unknown(r, k, at)}
+	if k == nil {
+		for k := range r.failing {
+			if r.keys[k.scope] == k {
+				out = append(out, e.unknown(r, k, at))
+			}
+		}
+	}
+	if len(out) == 0 {
+		return []alertd.Finding{e.unknown(r, k, at)}
+	}
+	slices.SortFunc(out, byFinding)
+	return slices.CompactFunc(out, func(a, b alertd.Finding) bool { return labels.Equal(a.Labels, b.Labels) })
 }
 
 // unknown is a finding about a key, or about all of the rule, whose value nobody knows.
