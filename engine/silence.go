@@ -219,7 +219,10 @@ func (m *Machine) silencedIn(g *grouping.Group, fp alertd.Fingerprint) bool {
 		_, edge := m.silences[id].inForce(m.now)
 		until = laterOf(until, edge)
 	}
-	m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonSilenced, By: ids[0], Until: until})
+	by := m.silences[ids[0]]
+	m.withhold(g, fp, alertd.Withheld{
+		Reason: alertd.ReasonSilenced, By: by.ID, Until: until, Detail: short(by.CreatedBy) + ": " + short(by.Comment),
+	})
 	return true
 }
 
