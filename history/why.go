@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -155,22 +154,27 @@ func scanChain(rows *sql.Rows) (c Chain, err error) {
 }
 
 // chainSteps are the steps of the time that is asked for, and before them those that led there: a chain begins with what
-// happened.
+// happened, and has the way into the group in which the alert still is.
 func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, error) {
 	all, err := steps(ctx, tx, fp, q)
-	if err != nil || len(all) == 0 || len(all) == maxSteps || all[0].Kind == KindTransition && all[0].From == string(alertd.Inactive) {
+	if err != nil || len(all) == 0 || len(all) == maxSteps {
 		return all, err
 	}
-	var began int64
-	err = tx.QueryRowContext(ctx, "SELECT time FROM transitions WHERE fingerprint = ? AND from_state = ? AND time < ? ORDER BY id DESC LIMIT 1",
-		fp, alertd.Inactive, micros(q.Since)).Scan(&began)
-	if errors.Is(err, sql.ErrNoRows) {
+	first := all[0]
+	happened := first.Kind == KindTransition && first.From == string(alertd.Inactive)
+	if happened && slices.ContainsFunc(all, func(s Step) bool { return s.Kind == KindJoined }) {
 		return all, nil
 	}
-	if err != nil {
-		return nil, err
+	// The last time before that it joined a group that it did not leave, else the last time that it began.
+	var began sql.NullInt64
+	if err := tx.QueryRowContext(ctx, `SELECT max(time) FROM transitions WHERE fingerprint = ?1 AND from_state = ?2 AND id < coalesce(
+			(SELECT pos FROM (SELECT pos, kind FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND pos < ?3
+				AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) WHERE kind = 'joined'),
+			CASE WHEN ?4 THEN 0 ELSE ?3 END)`,
+		fp, alertd.Inactive, first.order, happened).Scan(&began); err != nil || !began.Valid {
+		return all, err
 	}
-	q.Since = instant(began)
+	q.Since = instant(began.Int64)
 	return steps(ctx, tx, fp, q)
 }
 

@@ -93,14 +93,14 @@ func TestWhyLongAfter(t *testing.T) {
 	s := fresh(t)
 	disk, slow := alert("DiskFull", "db", "warning", alertd.Firing, epoch), alert("Slow", "db", "warning", alertd.Firing, epoch)
 	const group = `{}:{service="db"}`
-	joined := func(a alertd.Alert) alertd.Entry {
-		return alertd.Entry{Time: epoch, Joined: &alertd.Joined{Fingerprint: a.Fingerprint, Group: group, Receiver: "team", Delivery: alertd.BusinessHours}}
+	joined := func(a alertd.Alert, at time.Time) alertd.Entry {
+		return alertd.Entry{Time: at, Joined: &alertd.Joined{Fingerprint: a.Fingerprint, Group: group, Receiver: "team", Delivery: alertd.BusinessHours}}
 	}
 	monday := epoch.Add(60 * time.Hour)
 	apply(t, s, record(1,
 		alertd.Entry{Time: epoch, Policy: &alertd.PolicySet{Version: "abc"}},
-		turned(disk, alertd.Inactive, alertd.ReasonTrue, epoch), joined(disk),
-		turned(slow, alertd.Inactive, alertd.ReasonTrue, epoch), joined(slow),
+		turned(disk, alertd.Inactive, alertd.ReasonTrue, epoch), joined(disk, epoch),
+		turned(slow, alertd.Inactive, alertd.ReasonTrue, epoch), joined(slow, epoch),
 		alertd.Entry{Time: epoch, Withheld: &alertd.Withheld{Fingerprint: disk.Fingerprint, Group: group, Receiver: "team", Reason: alertd.ReasonHeld, By: "office", Until: monday}},
 		alertd.Entry{Time: epoch.Add(time.Hour), Flushed: &alertd.Flushed{Group: group, Ended: []alertd.Fingerprint{slow.Fingerprint}}},
 		alertd.Entry{Time: monday, Released: &alertd.Released{Groups: []alertd.GroupKey{group, "other"}, By: "eva", From: alertd.FromCLI}},
@@ -120,7 +120,21 @@ func TestWhyLongAfter(t *testing.T) {
 			t.Errorf("told as %q", got)
 		}
 	}
-	if chains, err := s.Why(t.Context(), Question{Alert: "Slow"}); err != nil || len(chains) != 1 || strings.Contains(inShort(chains[0].Steps), "released") {
+	// It fires again while its group still holds what it was about: the way there is from before.
+	apply(t, s, record(2,
+		turned(slow, alertd.Inactive, alertd.ReasonTrue, monday), joined(slow, monday),
+		turned(slow, alertd.Inactive, alertd.ReasonTrue, monday.Add(2*time.Hour)),
+	))
+	again := Question{Alert: "Slow", Since: monday.Add(time.Hour)}
+	if chains, err := s.Why(t.Context(), again); err != nil || len(chains) != 1 || inShort(chains[0].Steps) != "abc transition firing|abc joined|abc transition firing" {
+		t.Errorf("it never left its group: %v, %v", chains, err)
+	}
+	again = Question{Alert: "Slow", Since: monday.Add(-time.Hour), Until: monday.Add(time.Hour)}
+	if chains, err := s.Why(t.Context(), again); err != nil || len(chains) != 1 || inShort(chains[0].Steps) != "abc transition firing|abc joined" {
+		t.Errorf("it had left its group: %v, %v", chains, err)
+	}
+	again.Since, again.Until = epoch, epoch.Add(2*time.Hour)
+	if chains, err := s.Why(t.Context(), again); err != nil || len(chains) != 1 || strings.Contains(inShort(chains[0].Steps), "released") {
 		t.Errorf("it had left the group before: %v, %v", chains, err)
 	}
 }

@@ -299,3 +299,37 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// What a service depends on keeps it quiet in a test of what people are told as it does in the daemon, and what outlasts
+// the cause is told.
+func TestDependsOn(t *testing.T) {
+	const rules = `
+groups:
+  - name: g
+    rules: [{alert: Down, expr: up == 0, labels: {severity: critical, service: '{{ $labels.job }}'}}]
+`
+	const routing = `
+route: {receiver: pager, group_by: [service], group_wait: 0s, group_interval: 1m}
+receivers: [{name: pager, webhook_configs: [{url: 'http://127.0.0.1/'}]}]
+depends_on: {shop: [payments], payments: [database]}
+`
+	const tests = `
+rule_files: [rules.yaml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'up{job="database"}', values: '0 0 0 1 1 1'}
+      - {series: 'up{job="shop"}', values: '1 0 0 0 0 0'}
+    notifications:
+      - {at: 0m, receiver: pager, alerts: [{labels: {service: database}}]}
+      - {at: 3m, receiver: pager, status: resolved, alerts: [{labels: {service: database}}]}
+      - {at: 3m, receiver: pager, status: firing, alerts: [{labels: {service: shop}}]}
+`
+	if got := failures(t, rules, routing, tests); len(got) > 0 {
+		t.Errorf("failed:\n%s", strings.Join(got, "\n"))
+	}
+	if got := failures(t, rules, strings.Replace(routing, "payments: [database]", "other: [database]", 1), tests); len(got) == 0 {
+		t.Error("shop is quiet though it depends on nothing that fires")
+	}
+}

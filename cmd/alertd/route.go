@@ -173,7 +173,11 @@ func newRouteReport(r *config.Routing, ls alertd.Labels, at time.Time) routeRepo
 		}
 		out.Steps = append(out.Steps, step)
 		if s.Decision != nil {
-			out.Deliveries = append(out.Deliveries, newDelivery(r, *s.Decision, at))
+			d := *s.Decision
+			if alertd.SeverityOf(ls) != alertd.Critical { // nobody is chased for anything else
+				d.RepageInterval, d.Escalation = 0, nil
+			}
+			out.Deliveries = append(out.Deliveries, newDelivery(r, d, at))
 		}
 	}
 	return out
@@ -351,7 +355,7 @@ func (d routeDelivery) write(w io.Writer) error {
 		if len(s.Sends) == 0 {
 			to += " (it has no destination: nobody is told)"
 		}
-		line(key, fmt.Sprintf("%s: %s, if it is critical and nobody has acknowledged it for %s", showDay(s.At, d.zone), to, s.After))
+		line(key, fmt.Sprintf("%s: %s, if nobody has acknowledged it for %s", showDay(s.At, d.zone), to, s.After))
 	}
 	for i, why := range d.Why {
 		key := ""
