@@ -27,13 +27,14 @@ type Entry struct {
 	Silence    *Silence    `json:"silence,omitempty"` // as it is from here on: made, changed or ended
 	Acked      *Acked      `json:"acked,omitempty"`
 	Released   *Released   `json:"released,omitempty"`
+	Admitted   *Admitted   `json:"admitted,omitempty"`
 }
 
 // Decisions counts the decisions that the entry holds. It is one in an entry that this version knows.
 func (e *Entry) Decisions() (n int) {
 	for _, set := range []bool{
 		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil, e.Flushed != nil, e.Planned != nil,
-		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil, e.Released != nil,
+		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil, e.Released != nil, e.Admitted != nil,
 	} {
 		if set {
 			n++
@@ -102,6 +103,18 @@ type Flushed struct {
 // Planned is a notification that is to be delivered: remembered before it is sent.
 type Planned struct {
 	Notification Notification `json:"notification"`
+
+	Groups []GroupKey `json:"groups,omitempty"` // that a digest speaks of: what they say later comes after it
+	Waits  bool       `json:"waits,omitempty"`  // for a place within the limit of its destination, or for a summary to fold it
+	Folds  []string   `json:"folds,omitempty"`  // a summary's: the IDs of what it is sent in place of
+}
+
+// Admitted lets notifications leave that waited for a place within the limit of their destination.
+type Admitted struct {
+	Receiver      string   `json:"receiver"`
+	Integration   string   `json:"integration"`
+	Notifications []string `json:"notifications"`   // their IDs, most urgent first
+	Spare         bool     `json:"spare,omitempty"` // in the place of a summary, which would have been of one message only
 }
 
 // Attempted is a sender's answer, and what follows from it.

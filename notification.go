@@ -25,6 +25,7 @@ const (
 	ReasonAcked        Reason = "acknowledged" // told only where an earlier message is brought up to date
 	ReasonUnacked      Reason = "acknowledgement taken back"
 	ReasonAckTimeout   Reason = "acknowledgement ran out"
+	ReasonLimit        Reason = "too many messages a minute" // one summary in place of what is over the limit
 )
 
 // Why an alert was not told, or not yet.
@@ -101,6 +102,15 @@ type Notification struct {
 	Alerts      []Notified `json:"alerts"`              // firing first, then by severity, then by age
 	Truncated   int        `json:"truncated,omitempty"` // how many more there are that Alerts leaves out
 	Ref         string     `json:"ref,omitempty"`       // what the provider called the group's first message
+	Summary     *Summary   `json:"summary,omitempty"`   // it tells in short what other messages were to tell; nil: it does not
+}
+
+// Summary is what a notification says about the groups whose own messages it is sent in place of, since they were more than
+// the limit of the destination allows. Each group is counted once, as it was when it last spoke.
+type Summary struct {
+	Firing   int `json:"firing"`   // groups that fire
+	Resolved int `json:"resolved"` // groups that are over
+	Limit    int `json:"limit"`    // of the destination, in messages a minute
 }
 
 // Notified is an alert as a notification tells it: as it was when the group spoke.

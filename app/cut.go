@@ -10,12 +10,15 @@ import (
 )
 
 // cut divides entries into parts that are each no larger than a commit may be, as size sees it. It cuts before a
-// transition or a flush: everything that follows from one stays with it, so whatever part the process dies behind, the
-// rest is decided again. Only of why alerts were not told there may be any number; where nothing else follows, the reasons
+// transition, a flush, or what a limit decides: everything that follows from one stays with it, so whatever part the process
+// dies behind, the rest is decided again. Only of why alerts were not told there may be any number; where nothing else follows, the reasons
 // are cut among themselves. There is one part at least.
 func cut(entries []alertd.Entry, limit int, size func(*alertd.Entry) int) [][]alertd.Entry {
 	var parts [][]alertd.Entry
-	begins := func(i int) bool { return entries[i].Transition != nil || entries[i].Flushed != nil }
+	begins := func(i int) bool {
+		e := &entries[i]
+		return e.Transition != nil || e.Flushed != nil || e.Admitted != nil || e.Planned != nil && len(e.Planned.Folds) > 0
+	}
 	onlyReasons := make([]bool, len(entries)+1) // from here to the next beginning
 	onlyReasons[len(entries)] = true
 	for i := range slices.Backward(entries) {
@@ -63,6 +66,12 @@ func weigh(e *alertd.Entry) int {
 		size := head + 300 + len(n.Group) + weighLabels(n.GroupLabels)
 		for i := range n.Alerts {
 			size += 60 + weighAlert(&n.Alerts[i].Alert)
+		}
+		for _, key := range e.Planned.Groups {
+			size += 12 + len(key)
+		}
+		for _, id := range e.Planned.Folds {
+			size += 4 + len(id)
 		}
 		return size
 	case e.Scheduled != nil:

@@ -19,6 +19,8 @@ const (
 	maxNotified = 100
 	// maxBytes bounds the labels and annotations of all notifications of one flush.
 	maxBytes = 256 << 10
+	// maxKeys bounds the names of the groups that share a digest, in bytes; the rest leaves in another one, at the same instant.
+	maxKeys = 128 << 10
 	// maxTold bounds the alerts that a group tells, closes and forgets at once, each; the rest comes the next time.
 	maxTold = 4_000
 )
@@ -29,8 +31,9 @@ type said struct {
 	reason alertd.Reason
 	alerts []alertd.Notified
 	digest bool
-	repeat bool // a reminder is due, whatever else there is to say
-	quiet  bool // only for messages that people look at, and that are brought up to date
+	repeat bool              // a reminder is due, whatever else there is to say
+	quiet  bool              // only for messages that people look at, and that are brought up to date
+	others []alertd.GroupKey // of a digest: the groups that it speaks of besides
 }
 
 // flush lets a group speak that is due, together with all others of its receiver that the same calendar held
@@ -47,14 +50,20 @@ func (m *Machine) flush(g *grouping.Group) {
 	}
 	digest := said{group: g, reason: why, alerts: first.alerts, digest: true}
 	r, _ := m.policy.receiver(g.Receiver)
+	keys := len(g.Group)
+	digest.others = append(digest.others, g.Group)
 	for _, other := range slices.Collect(m.groups.All()) {
 		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||
 			r.ByGroup || !labels.Equal(other.RouteLabels, g.RouteLabels) || // they may go elsewhere, or say something else
 			other.Due.IsZero() || other.Due.After(m.now) || !other.Holds() {
 			continue
 		}
+		if keys += len(other.Group); keys > maxKeys {
+			break
+		}
 		if s, ok := m.speak(other); ok {
 			digest.alerts = append(digest.alerts, s.alerts...)
+			digest.others = append(digest.others, other.Group)
 		}
 	}
 	key := alertd.GroupKey("digest:" + g.Receiver + ":" + g.Calendar)
@@ -281,7 +290,7 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
 			Group: key, GroupLabels: shared, RouteLabels: s.group.RouteLabels, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
-		}}})
+		}, Groups: s.others, Waits: m.waits(destination{r.Name, in.Name})}})
 	}
 }
 

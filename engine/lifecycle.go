@@ -304,6 +304,7 @@ func (m *Machine) change(p *Policy) {
 	}
 	m.calmGone()
 	m.endResolved()
+	m.outbox.limitsChanged(m.now)
 	for _, g := range slices.Collect(m.groups.All()) {
 		m.reschedule(g)
 	}

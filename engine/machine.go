@@ -53,8 +53,8 @@ func New() *Machine {
 // Step decides what follows from an input at now (UTC, without monotonic part), changes the state and returns
 // the decisions in order. The slice is the caller's.
 //
-// A step that is too large for one commit may be cut before any entry that holds a Transition: what stands
-// before it is whole.
+// A step that is too large for one commit may be cut before any entry that holds a Transition, an Admitted, or a Planned
+// that folds others: what stands before it is whole.
 func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 	m.now, m.entries = now.Round(0).UTC(), nil
 	switch in := in.(type) {
@@ -93,11 +93,12 @@ func (m *Machine) Next() (due time.Time, ok bool) {
 	add(m.alerts.nextExpiry())
 	add(m.nextSilence())
 	add(m.acks.next())
+	add(m.outbox.placeDue())
 	return due, ok
 }
 
-// passTime does one thing that is due: it ends what has expired, an alert or an ack, or lets one group (or all groups that share a
-// digest) speak. One at a time, so that a step stays small; Next tells whether more waits.
+// passTime does one thing that is due: it ends what has expired, an alert or an ack, lets one group (or all groups that share a
+// digest) speak, or gives what waits for one destination its places within the limit. One at a time, so that a step stays small; Next tells whether more waits.
 func (m *Machine) passTime() {
 	if at, ok := m.alerts.nextExpiry(); ok && !m.now.Before(at) {
 		m.expire()
@@ -113,6 +114,10 @@ func (m *Machine) passTime() {
 	}
 	if g := m.groups.Next(); g != nil && !m.now.Before(g.Due) {
 		m.flush(g)
+		return
+	}
+	if to, ok := m.outbox.nextLane(m.now); ok { // after all groups have spoken: who is most urgent goes first
+		m.place(to)
 	}
 }
 
@@ -149,9 +154,11 @@ func (m *Machine) Apply(e alertd.Entry) {
 		// What it says now still goes into the thread that it began: settling that lets go of it.
 		m.outbox.forget(e.Flushed.Group, e.Flushed.Spoke || m.groups.Get(e.Flushed.Group) != nil)
 	case e.Planned != nil:
-		m.outbox.plan(e.Planned.Notification)
+		m.outbox.plan(e.Planned)
+	case e.Admitted != nil:
+		m.outbox.admit(e.Time, e.Admitted)
 	case e.Attempted != nil:
-		m.outbox.settle(*e.Attempted, m.groups.Get(e.Attempted.Group) != nil)
+		m.outbox.settle(*e.Attempted, func(key alertd.GroupKey) bool { return m.groups.Get(key) != nil })
 	case e.Policy != nil:
 		m.version = e.Policy.Version
 	case e.Silence != nil:

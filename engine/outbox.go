@@ -3,11 +3,9 @@ package engine
 import (
 	"cmp"
 	"hash/fnv"
+	"maps"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 )
@@ -28,12 +26,18 @@ const (
 	maxRetryAfter = time.Hour
 )
 
-// outbox is what is planned and not yet delivered: one line for each group and destination. In a line, one
-// follows the other: "resolved" never overtakes "firing".
+// outbox is what is planned and not yet delivered: one line for each group and destination. In a line, one follows the
+// other: "resolved" never overtakes "firing". What speaks of several groups, a digest or a summary, stands in the lines of
+// all of them, and leaves when it is the first in each.
+//
+// In every line, those that wait for a place within the limit of their destination stand behind those that do not; and
+// those that do not stand in every line in the order in which they were let go. So no two can wait for each other.
 type outbox struct {
 	lines map[alertd.GroupKey]map[destination]*line
-	byID  map[string]*line
-	todo  map[*line]bool // lines whose head waits to be offered
+	byID  map[string]*pending
+	todo  map[*pending]bool     // first in all of their lines, let go, and not with a sender
+	lanes map[destination]*lane // of destinations that have, or had, a limit
+	count uint64                // of what was planned or let go, which is their order
 }
 
 type destination struct {
@@ -44,24 +48,34 @@ type destination struct {
 type line struct {
 	group alertd.GroupKey
 	to    destination
-	ref   string    // what the provider called the first message of the group
-	queue []pending // the head may be with a sender
+	ref   string     // what the provider called the first message of the group
+	queue []*pending // the head may be with a sender
 }
 
 // pending is a notification on its way.
 type pending struct {
 	Notification alertd.Notification `json:"notification"`
+	Groups       []alertd.GroupKey   `json:"groups,omitempty"` // in whose lines it stands besides its own
+	Order        uint64              `json:"order,omitempty"`
+	Waits        bool                `json:"waits,omitempty"` // for a place within the limit
 	Tried        int                 `json:"tried"`           // attempts that were answered
 	Due          time.Time           `json:"due"`             // of the next attempt
 	Maybe        bool                `json:"maybe,omitempty"` // an attempt may have arrived without an answer
+
+	lines []*line // its own first
 }
 
 func newOutbox() *outbox {
 	return &outbox{
 		lines: map[alertd.GroupKey]map[destination]*line{},
-		byID:  map[string]*line{},
-		todo:  map[*line]bool{},
+		byID:  map[string]*pending{},
+		todo:  map[*pending]bool{},
+		lanes: map[destination]*lane{},
 	}
+}
+
+func (p *pending) to() destination {
+	return destination{p.Notification.Receiver, p.Notification.Integration}
 }
 
 func (o *outbox) line(group alertd.GroupKey, to destination) *line {
@@ -76,46 +90,98 @@ func (o *outbox) line(group alertd.GroupKey, to destination) *line {
 	return l
 }
 
-func (o *outbox) plan(n alertd.Notification) {
-	l := o.line(n.Group, destination{n.Receiver, n.Integration})
-	l.queue = append(l.queue, pending{Notification: n, Due: n.PlannedAt})
-	o.byID[n.ID] = l
-	if len(l.queue) == 1 {
-		o.todo[l] = true
+func (o *outbox) plan(e *alertd.Planned) {
+	n := e.Notification
+	p := &pending{Notification: n, Groups: slices.Clone(e.Groups), Waits: e.Waits, Due: n.PlannedAt, Order: o.next()}
+	for _, id := range e.Folds {
+		p.Groups = append(p.Groups, o.fold(id)...)
+	}
+	slices.Sort(p.Groups)
+	p.Groups = slices.Compact(p.Groups)
+	o.enter(p)
+	if len(e.Folds) > 0 {
+		o.lane(p.to()).summarized(n.PlannedAt)
 	}
 }
 
-// head returns the notification of that ID if it is the first of its line.
-func (o *outbox) head(id string) (*line, *pending) {
-	l := o.byID[id]
-	if l == nil || l.queue[0].Notification.ID != id {
-		return nil, nil
-	}
-	return l, &l.queue[0]
+func (o *outbox) next() uint64 {
+	o.count++
+	return o.count
 }
 
-func (o *outbox) settle(a alertd.Attempted, lives bool) {
-	l, p := o.head(a.Notification)
+// enter puts a notification into its lines: behind all others if it waits, else behind those that do not.
+func (o *outbox) enter(p *pending) {
+	to := p.to()
+	for _, key := range append([]alertd.GroupKey{p.Notification.Group}, p.Groups...) {
+		l := o.line(key, to)
+		at := len(l.queue)
+		if i := slices.IndexFunc(l.queue, func(q *pending) bool { return q.Waits }); i >= 0 && !p.Waits {
+			at = i
+		}
+		l.queue = slices.Insert(l.queue, at, p)
+		p.lines = append(p.lines, l)
+	}
+	o.byID[p.Notification.ID] = p
+	if p.Waits {
+		o.lane(to).wait(p)
+	} else {
+		o.offer(p)
+	}
+}
+
+// offer makes a notification ready that was let go and is the first in all of its lines.
+func (o *outbox) offer(p *pending) {
+	if !p.Waits && p.first() {
+		o.todo[p] = true
+	}
+}
+
+func (p *pending) first() bool {
+	return !slices.ContainsFunc(p.lines, func(l *line) bool { return l.queue[0] != p })
+}
+
+// head returns the notification of that ID if it may be with a sender.
+func (o *outbox) head(id string) *pending {
+	p := o.byID[id]
+	if p == nil || p.Waits || !p.first() {
+		return nil
+	}
+	return p
+}
+
+// remove takes a notification out of its lines, and offers those that come after it.
+func (o *outbox) remove(p *pending) {
+	delete(o.byID, p.Notification.ID)
+	delete(o.todo, p)
+	for _, l := range p.lines {
+		l.queue = slices.DeleteFunc(l.queue, func(q *pending) bool { return q == p })
+	}
+	for _, l := range p.lines {
+		if len(l.queue) > 0 && !o.todo[l.queue[0]] {
+			o.offer(l.queue[0])
+		}
+	}
+}
+
+// settle follows an answer. lives tells of a group whether there is one.
+func (o *outbox) settle(a alertd.Attempted, lives func(alertd.GroupKey) bool) {
+	p := o.head(a.Notification)
 	if p == nil {
 		return
 	}
 	if a.Ref != "" {
-		l.ref = a.Ref
+		p.lines[0].ref = a.Ref
 	}
 	if !a.Next.IsZero() {
 		p.Tried, p.Due = a.N, a.Next
 		p.Maybe = p.Maybe || a.Outcome == alertd.Unknown
-		o.todo[l] = true
+		o.todo[p] = true
 		return
 	}
-	delete(o.byID, a.Notification)
-	l.queue = slices.Delete(l.queue, 0, 1)
-	if len(l.queue) > 0 {
-		o.todo[l] = true
-		return
+	o.remove(p)
+	for _, l := range p.lines {
+		o.forget(l.group, lives(l.group))
 	}
-	delete(o.todo, l)
-	o.forget(l.group, lives)
 }
 
 // forget drops the lines of a group that is gone, once they are empty.
@@ -144,18 +210,17 @@ type Delivery struct {
 // What it returns counts as handed to the senders until an [Answered] comes; after a restart it is returned again,
 // then as uncertain. Call it only after the entries of the last step are in the journal.
 func (m *Machine) Outgoing(now time.Time) (out []Delivery, next time.Time) {
-	for l := range m.outbox.todo {
-		p := &l.queue[0]
+	for p := range m.outbox.todo {
 		if p.Due.After(now) {
 			if next.IsZero() || p.Due.Before(next) {
 				next = p.Due
 			}
 			continue
 		}
-		delete(m.outbox.todo, l)
+		delete(m.outbox.todo, p)
 		d := Delivery{Notification: p.Notification, N: p.Tried + 1, Uncertain: p.Maybe}
 		if d.Notification.Seq > 1 { // the first of a group begins a thread, also where the last episode's is not closed yet
-			d.Notification.Ref = l.ref
+			d.Notification.Ref = p.lines[0].ref
 		}
 		out = append(out, d)
 	}
@@ -172,19 +237,17 @@ func (m *Machine) Outgoing(now time.Time) (out []Delivery, next time.Time) {
 // Resume makes all that is on its way due for another attempt, as uncertain: the process that had sent it, or
 // not, is gone. Call it once, after the journal is folded.
 func (m *Machine) Resume() {
-	for _, to := range m.outbox.lines {
-		for _, l := range to {
-			if len(l.queue) > 0 {
-				l.queue[0].Maybe = true
-				m.outbox.todo[l] = true
-			}
+	for _, p := range m.outbox.byID {
+		if !p.Waits && p.first() {
+			p.Maybe = true
+			m.outbox.todo[p] = true
 		}
 	}
 }
 
 // answer follows a sender's answer: done, again later, or never.
 func (m *Machine) answer(a alertd.Attempt) {
-	_, p := m.outbox.head(a.Notification)
+	p := m.outbox.head(a.Notification)
 	if p == nil {
 		return // an answer that came twice
 	}
@@ -228,71 +291,7 @@ func retryDelay(id string, a alertd.Attempt) time.Duration {
 	return max(d, min(a.RetryAfter, maxRetryAfter))
 }
 
-// internalPrefix begins the ID of rules that the engine itself is.
-const internalPrefix = "alertd:"
-
-func internal(rule string) bool { return strings.HasPrefix(rule, internalPrefix) }
-
-// ownRoute reports whether an alert of the engine's own goes where it was sent, whatever the routing tree says.
-func ownRoute(rule string) bool { return rule == deliveryRule || rule == silenceRule }
-
-const deliveryRule = internalPrefix + "delivery:AlertdDeliveryFailed"
-
-func deliveryLabels(receiver, integration string) alertd.Labels {
-	return labels.FromStrings(alertd.LabelAlert, "AlertdDeliveryFailed", alertd.LabelSeverity, string(alertd.Critical),
-		alertd.LabelService, "alertd", "receiver", receiver, "integration", integration)
-}
-
-// alarm fires an alert of the engine's own: a destination does not take what it is sent. It goes by another
-// receiver than the one that fails.
-func (m *Machine) alarm(receiver, integration string, at alertd.Attempt) {
-	ls := deliveryLabels(receiver, integration)
-	fp := alertd.FingerprintOf(ls)
-	if old := m.alerts.get(fp); old != nil && old.State.Active() {
-		return
-	}
-	a := alertd.Alert{
-		Fingerprint: fp, Rule: deliveryRule, Labels: ls, State: alertd.Firing, Value: alertd.Value(at.N),
-		Annotations: labels.FromStrings(
-			alertd.AnnotationSummary, "alertd could not deliver a notification to "+receiver+"/"+integration,
-			alertd.AnnotationDescription, "Attempt "+alertd.Value(at.N).String()+" ended as "+string(at.Class)+": "+at.Detail,
-			alertd.AnnotationNextStep, "Check the receiver in routing.yaml; `alertd history` shows what was not delivered."),
-		ActiveAt: m.now, FiredAt: m.now, At: m.now,
-	}
-	if m.policy.Enrich != nil {
-		m.policy.Enrich(&a)
-	}
-	m.emit(alertd.Entry{Transition: &alertd.Transition{From: alertd.Inactive, Reason: alertd.ReasonUndelivered, Alert: a}})
-	by := m.policy.other(receiver)
-	key := alertd.GroupKey("alertd:delivery:" + receiver + "/" + integration)
-	m.emit(alertd.Entry{Joined: &alertd.Joined{
-		Fingerprint: fp, Group: key, GroupLabels: ls, Route: "(alertd itself)", Receiver: by, Delivery: alertd.Immediate,
-		GroupInterval: time.Minute, RepeatInterval: 4 * time.Hour,
-	}})
-	m.wait(m.groups.Get(key), &a)
-}
-
-// calm resolves what alarm fired: the destination takes notifications again.
-func (m *Machine) calm(receiver, integration string) {
-	old := m.alerts.get(alertd.FingerprintOf(deliveryLabels(receiver, integration)))
-	if old == nil || !old.State.Active() {
-		return
-	}
-	m.close(*old, m.now, alertd.ReasonDelivering)
-}
-
-// calmGone resolves what alarm fired for destinations that are not configured any more.
-func (m *Machine) calmGone() {
-	for _, a := range m.alerts.within(deliveryRule, "") {
-		r, ok := m.policy.receiver(a.Labels.Get("receiver"))
-		there := ok && slices.ContainsFunc(r.Integrations, func(i Integration) bool { return i.Name == a.Labels.Get("integration") })
-		if a.State.Active() && !there {
-			m.close(*a, m.now, alertd.ReasonReceiverGone)
-		}
-	}
-}
-
-// storedLine is a line as a snapshot keeps it.
+// storedLine is a line as a snapshot keeps it, with those that have it as their own.
 type storedLine struct {
 	Group alertd.GroupKey `json:"group"`
 	destination
@@ -301,10 +300,22 @@ type storedLine struct {
 }
 
 func (o *outbox) stored() []storedLine {
+	rank := map[*pending]uint64{} // equal states give equal bytes, however much was planned before
+	for i, p := range slices.SortedFunc(maps.Values(o.byID), byOrder) {
+		rank[p] = uint64(i)
+	}
 	out := []storedLine{}
 	for _, to := range o.lines {
 		for _, l := range to {
-			out = append(out, storedLine{l.group, l.to, l.ref, l.queue})
+			s := storedLine{Group: l.group, destination: l.to, Ref: l.ref}
+			for _, p := range l.queue {
+				if p.lines[0] == l {
+					q := *p
+					q.Order = rank[p]
+					s.Queue = append(s.Queue, q)
+				}
+			}
+			out = append(out, s)
 		}
 	}
 	slices.SortFunc(out, func(a, b storedLine) int {
@@ -314,17 +325,33 @@ func (o *outbox) stored() []storedLine {
 	return out
 }
 
-func restoreOutbox(in []storedLine) *outbox {
+// byOrder is the order in which notifications stand in the lines that they share.
+func byOrder(a, b *pending) int {
+	if a.Waits != b.Waits {
+		if a.Waits {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Compare(a.Order, b.Order)
+}
+
+func restoreOutbox(in []storedLine, lanes []storedLane) *outbox {
 	o := newOutbox()
+	for _, s := range lanes {
+		o.lane(s.destination).alone, o.lane(s.destination).summary, o.lane(s.destination).summaries = s.Alone, s.Summary, s.Summaries
+	}
+	var all []*pending
 	for _, s := range in {
-		l := o.line(s.Group, s.destination)
-		l.ref, l.queue = s.Ref, s.Queue
-		for _, p := range s.Queue {
-			o.byID[p.Notification.ID] = l
+		o.line(s.Group, s.destination).ref = s.Ref
+		for i := range s.Queue {
+			all = append(all, &s.Queue[i])
 		}
-		if len(l.queue) > 0 {
-			o.todo[l] = true
-		}
+	}
+	slices.SortStableFunc(all, byOrder) // stable: snapshots of older versions have no order but that of the line
+	for _, p := range all {
+		p.Order = o.next()
+		o.enter(p)
 	}
 	return o
 }

@@ -37,6 +37,7 @@ type Integration struct {
 	Name         string // unique in the receiver: "slack/0"
 	SendResolved bool   // whether it hears of what is over
 	ShowsAcks    bool   // whether it is told who has taken what: a message that people look at, not a program
+	Limit        int    // messages that it is sent within a minute; what is more is told in summaries. 0: no limit
 }
 
 // Fallback is the receiver of last resort: the daemon's own standard error. It tells of deliveries that failed
@@ -55,6 +56,21 @@ func (p *Policy) receiver(name string) (Receiver, bool) {
 		}
 	}
 	return Receiver{}, false
+}
+
+// limit is how many messages a destination is sent within a minute; 0: as many as there are. Where the place depends on the
+// group, no message can speak of several groups, and the places may be many.
+func (p *Policy) limit(to destination) int {
+	r, ok := p.receiver(to.Receiver)
+	if !ok || r.ByGroup {
+		return 0
+	}
+	for _, in := range r.Integrations {
+		if in.Name == to.Integration {
+			return in.Limit
+		}
+	}
+	return 0
 }
 
 // other is a receiver that can tell of the failure of another one: the first that has a destination.

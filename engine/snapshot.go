@@ -22,13 +22,14 @@ type snapshot struct {
 	Silences []storedSilence  `json:"silences,omitempty"`
 	Acks     []storedAck      `json:"acks,omitempty"`
 	Outbox   []storedLine     `json:"outbox"`
+	Limits   []storedLane     `json:"limits,omitempty"`
 }
 
 // Snapshot writes the state. Equal states give equal bytes.
 func (m *Machine) Snapshot() ([]byte, error) {
 	return json.Marshal(snapshot{
 		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over, Before: m.alerts.before.stored(),
-		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(),
+		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(), Limits: m.outbox.storedLanes(),
 	})
 }
 
@@ -57,6 +58,6 @@ func Restore(b []byte) (*Machine, error) {
 	for _, sa := range s.Acks {
 		m.acks[sa.Fingerprint] = sa.Ack
 	}
-	m.groups, m.outbox, m.version = s.Groups, restoreOutbox(s.Outbox), s.Policy
+	m.groups, m.outbox, m.version = s.Groups, restoreOutbox(s.Outbox, s.Limits), s.Policy
 	return m, nil
 }

@@ -1,0 +1,353 @@
+package engine
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"alertd"
+	"alertd/grouping"
+)
+
+// A destination may have a limit: how many messages it is sent within any minute. A quarter of the places is kept for
+// summaries, and another quarter for what is critical; a message of any other kind leaves by itself while fewer than half
+// are taken. What finds no place is told in one summary, as soon as there is a place for that: at once, and then at equal
+// distances. So nothing waits for longer than a minute divided by the places for summaries, and with a limit of 20 that is
+// twelve seconds.
+//
+// A group has spoken when its message is planned, so whatever becomes of the message, the group says next what is new.
+
+const (
+	limitWindow = time.Minute
+	// maxFolded bounds the messages that one summary is sent in place of; the rest is told in the next one.
+	maxFolded = 2_000
+)
+
+// places are how many of the messages of a limit are for what.
+type places struct {
+	any      int           // taken by messages of any kind, by themselves
+	critical int           // the same, if they are critical
+	every    time.Duration // between two summaries
+}
+
+func placesOf(limit int) places {
+	summaries := max(limit/4, 1)
+	return places{
+		any: limit / 2, critical: limit - summaries,
+		every: (limitWindow + time.Duration(summaries) - 1) / time.Duration(summaries), // rounded up: never one more in a window
+	}
+}
+
+// lane is what a destination with a limit was sent lately, and what waits for a place.
+type lane struct {
+	alone     []time.Time // when messages took a place by themselves, within the last minute before the newest
+	summary   time.Time   // when the last place of a summary was taken
+	summaries uint64      // how many there were
+	waiting   map[*pending]bool
+	due       time.Time // when a place may be free for what waits; follows from the above
+}
+
+func (o *outbox) lane(to destination) *lane {
+	l := o.lanes[to]
+	if l == nil {
+		l = &lane{waiting: map[*pending]bool{}}
+		o.lanes[to] = l
+	}
+	return l
+}
+
+// wait notes that a notification waits for a place. It is looked at once all that is due has been planned.
+func (l *lane) wait(p *pending) {
+	if at := p.Notification.PlannedAt; len(l.waiting) == 0 || at.Before(l.due) {
+		l.due = at
+	}
+	l.waiting[p] = true
+}
+
+func (l *lane) summarized(at time.Time) {
+	l.summary = at
+	l.summaries++
+}
+
+// taken is how many messages left by themselves within the minute before now.
+func (l *lane) taken(now time.Time) int {
+	n := 0
+	for _, t := range l.alone {
+		if t.After(now.Add(-limitWindow)) && !t.After(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// admit lets notifications go.
+func (o *outbox) admit(at time.Time, a *alertd.Admitted) {
+	l := o.lane(destination{a.Receiver, a.Integration})
+	l.alone = slices.DeleteFunc(l.alone, func(t time.Time) bool { return !t.After(at.Add(-limitWindow)) })
+	for _, id := range a.Notifications {
+		p := o.byID[id]
+		if p == nil || !p.Waits {
+			continue
+		}
+		delete(l.waiting, p)
+		p.Waits, p.Order = false, o.next()
+		o.offer(p)
+		if a.Spare {
+			l.summary = at
+		} else {
+			l.alone = append(l.alone, at)
+		}
+	}
+}
+
+// fold takes a notification out that waits, and returns the groups in whose lines it stood.
+func (o *outbox) fold(id string) []alertd.GroupKey {
+	p := o.byID[id]
+	if p == nil || !p.Waits {
+		return nil
+	}
+	delete(o.lane(p.to()).waiting, p)
+	o.remove(p)
+	return append(p.Groups, p.Notification.Group)
+}
+
+// limitsChanged has all that waits looked at again.
+func (o *outbox) limitsChanged(now time.Time) {
+	for _, l := range o.lanes {
+		l.due = now
+	}
+}
+
+// placeDue is when a place may be free for something that waits.
+func (o *outbox) placeDue() (due time.Time, ok bool) {
+	for _, l := range o.lanes {
+		if len(l.waiting) > 0 && (!ok || l.due.Before(due)) {
+			due, ok = l.due, true
+		}
+	}
+	return due, ok
+}
+
+// nextLane is the destination for which there may be a place at now: the first by name.
+func (o *outbox) nextLane(now time.Time) (to destination, ok bool) {
+	for d, l := range o.lanes {
+		if len(l.waiting) == 0 || l.due.After(now) {
+			continue
+		}
+		if !ok || cmp.Or(cmp.Compare(d.Receiver, to.Receiver), cmp.Compare(d.Integration, to.Integration)) < 0 {
+			to, ok = d, true
+		}
+	}
+	return to, ok
+}
+
+// waits reports whether what is planned for a destination has to wait for a place. Behind what waits, all does: the lines
+// keep their order.
+func (m *Machine) waits(to destination) bool {
+	l := m.outbox.lanes[to]
+	return m.policy.limit(to) > 0 || l != nil && len(l.waiting) > 0
+}
+
+// place lets go what has a place within the limit of a destination, most urgent first, and tells the rest in a summary.
+func (m *Machine) place(to destination) {
+	l, limit := m.outbox.lane(to), m.policy.limit(to)
+	if limit <= 0 { // it had one
+		m.admit(to, false, slices.SortedFunc(maps.Keys(l.waiting), byOrder)...)
+		return
+	}
+	pl := placesOf(limit)
+	waiting := slices.SortedFunc(maps.Keys(l.waiting), byUrgency)
+	alone := m.outbox.alone(waiting, pl, l.taken(m.now))
+	m.admit(to, false, alone...)
+	rest := slices.DeleteFunc(waiting, func(p *pending) bool { return !p.Waits })
+	if next := l.summary.Add(pl.every); !next.After(m.now) || l.summary.After(m.now) {
+		m.summarize(to, rest, pl)
+	}
+	l.due = m.placeAfter(l, pl)
+}
+
+// byUrgency is the order in which places are given away.
+func byUrgency(a, b *pending) int {
+	return cmp.Or(
+		cmp.Compare(a.Notification.Severity().Rank(), b.Notification.Severity().Rank()),
+		a.Notification.PlannedAt.Compare(b.Notification.PlannedAt),
+		cmp.Compare(a.Order, b.Order),
+	)
+}
+
+// alone chooses from what waits, in the order of byUrgency, what leaves by itself while so many places are taken.
+func (o *outbox) alone(waiting []*pending, pl places, taken int) (out []*pending) {
+	goes := map[*pending]bool{}
+	for _, p := range waiting {
+		limit := pl.any
+		if p.Notification.Severity() == alertd.Critical {
+			limit = pl.critical
+		}
+		if taken >= limit {
+			break // those that follow are less urgent
+		}
+		if len(ahead(p, goes)) > 0 {
+			continue // what its group said before goes first
+		}
+		goes[p] = true
+		out = append(out, p)
+		taken++
+	}
+	return out
+}
+
+// ahead are those that wait in the lines of a notification before it, and are not among some.
+func ahead(p *pending, some map[*pending]bool) (out []*pending) {
+	for _, l := range p.lines {
+		for _, q := range l.queue {
+			if q == p {
+				break
+			}
+			if q.Waits && !some[q] {
+				out = append(out, q)
+			}
+		}
+	}
+	return out
+}
+
+func (m *Machine) admit(to destination, spare bool, let ...*pending) {
+	if len(let) == 0 {
+		return
+	}
+	ids := make([]string, len(let))
+	for i, p := range let {
+		ids[i] = p.Notification.ID
+	}
+	for chunk := range slices.Chunk(ids, maxFolded) {
+		m.emit(alertd.Entry{Admitted: &alertd.Admitted{
+			Receiver: to.Receiver, Integration: to.Integration, Notifications: chunk, Spare: spare,
+		}})
+	}
+}
+
+// placeAfter is when there may be another place for what waits still.
+func (m *Machine) placeAfter(l *lane, pl places) time.Time {
+	due := m.now.Add(pl.every)
+	if next := l.summary.Add(pl.every); next.After(m.now) && next.Before(due) {
+		due = next
+	}
+	for _, t := range l.alone {
+		if free := t.Add(limitWindow); free.After(m.now) && free.Before(due) {
+			due = free
+		}
+	}
+	return due
+}
+
+// quiet reports whether a notification is about who has taken what. Nobody needs to hear of that in a summary: it leaves by
+// itself when there is a place, or with what the group says next.
+func (p *pending) quiet() bool {
+	return p.Notification.Reason == alertd.ReasonAcked || p.Notification.Reason == alertd.ReasonUnacked
+}
+
+// summarize tells in one message what found no place, in the order of byUrgency. One that would be alone in it goes as it
+// is.
+func (m *Machine) summarize(to destination, rest []*pending, pl places) {
+	folds := map[*pending]bool{}
+	var fold func(*pending)
+	fold = func(p *pending) { // with all that its groups said before
+		for _, q := range ahead(p, folds) {
+			fold(q)
+		}
+		folds[p] = true
+	}
+	for _, p := range rest {
+		if len(folds) < maxFolded && !folds[p] && !p.quiet() {
+			fold(p)
+		}
+	}
+	if len(folds) == 0 && pl.any == 0 { // places that quiet ones could wait for are none
+		if i := slices.IndexFunc(rest, func(p *pending) bool { return len(ahead(p, nil)) == 0 }); i >= 0 {
+			m.admit(to, true, rest[i])
+		}
+		return
+	}
+	list := slices.SortedFunc(maps.Keys(folds), byOrder)
+	switch len(list) {
+	case 0:
+	case 1:
+		m.admit(to, true, list[0])
+	default:
+		n := m.summaryOf(to, list)
+		ids := make([]string, len(list))
+		for i, p := range list {
+			ids[i] = p.Notification.ID
+		}
+		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: n, Folds: ids}})
+	}
+}
+
+// summaryOf is the message in place of others, which are in the order in which they were planned. Of each group it tells
+// what it said last, and what was over before.
+func (m *Machine) summaryOf(to destination, list []*pending) alertd.Notification {
+	key := alertd.GroupKey("summary:" + to.Receiver)
+	seq := m.outbox.lane(to).summaries + 1
+	n := alertd.Notification{
+		ID:       messageID(string(key), alertd.ReasonLimit, m.now, seq) + "-" + shortHash(to.Receiver+"/"+to.Integration),
+		Receiver: to.Receiver, Integration: to.Integration, Group: key, RouteLabels: list[0].Notification.RouteLabels,
+		Reason: alertd.ReasonLimit, Seq: seq, PlannedAt: m.now, Summary: &alertd.Summary{Limit: m.policy.limit(to)},
+	}
+	last := map[alertd.GroupKey]*alertd.Notification{}
+	told := map[alertd.Fingerprint]alertd.Notified{}
+	for _, p := range list {
+		said := &p.Notification
+		last[said.Group] = said
+		for i := range said.Alerts {
+			a := said.Alerts[i]
+			a.Fresh = a.Fresh || a.State.Active() && told[a.Fingerprint].Fresh
+			told[a.Fingerprint] = a
+		}
+		if !labels.Equal(said.RouteLabels, n.RouteLabels) {
+			n.RouteLabels = labels.EmptyLabels()
+		}
+	}
+	leads := make([]alertd.Notified, 0, len(last)) // the most urgent alert of each group: so people hear of as many as fit
+	for _, group := range slices.Sorted(maps.Keys(last)) {
+		said := last[group]
+		n.Truncated += said.Truncated
+		if said.Status() == "firing" {
+			n.Summary.Firing++
+		} else {
+			n.Summary.Resolved++
+		}
+		if a, is := told[said.Alerts[0].Fingerprint]; is {
+			leads = append(leads, a)
+			delete(told, a.Fingerprint)
+		}
+	}
+	others := slices.Collect(maps.Values(told))
+	grouping.SortNotified(leads)
+	grouping.SortNotified(others)
+	all := slices.Concat(leads, others)
+	shown := fit(all, maxBytes/2)
+	n.Alerts, n.Truncated = all[:shown:shown], n.Truncated+len(all)-shown
+	grouping.SortNotified(n.Alerts)
+	return n
+}
+
+// storedLane is a lane as a snapshot keeps it.
+type storedLane struct {
+	destination
+	Alone     []time.Time `json:"alone,omitempty"`
+	Summary   time.Time   `json:"summary,omitzero"`
+	Summaries uint64      `json:"summaries,omitempty"`
+}
+
+func (o *outbox) storedLanes() (out []storedLane) {
+	for to, l := range o.lanes {
+		out = append(out, storedLane{to, l.alone, l.summary, l.summaries})
+	}
+	slices.SortFunc(out, func(a, b storedLane) int {
+		return cmp.Or(cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Integration, b.Integration))
+	})
+	return out
+}
