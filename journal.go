@@ -113,9 +113,19 @@ type Planned struct {
 type Admitted struct {
 	Receiver      string   `json:"receiver"`
 	Integration   string   `json:"integration"`
-	Notifications []string `json:"notifications"`   // their IDs, most urgent first
-	Spare         bool     `json:"spare,omitempty"` // in the place of a summary, which would have been of one message only
+	Notifications []string `json:"notifications"` // their IDs, most urgent first
+	Place         Place    `json:"place"`
 }
+
+// Place is what a notification takes of the limit of its destination.
+type Place string
+
+// The places.
+const (
+	PlaceOwn     Place = "own"     // that of a message
+	PlaceSummary Place = "summary" // that of a summary, which would have been of one message only
+	PlaceNone    Place = "none"    // it only brings a message up to date that is there, and disturbs nobody
+)
 
 // Attempted is a sender's answer, and what follows from it.
 type Attempted struct {

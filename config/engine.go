@@ -40,15 +40,26 @@ func (r Receiver) ByGroup() bool {
 		slices.ContainsFunc(r.Webhook, func(w Webhook) bool { return w.Templated() })
 }
 
+// limit is how many messages a minute a destination of that kind gets; 0: no limit.
+func (r Receiver) limit(kind string) int {
+	switch {
+	case r.MaxPerMinute != nil:
+		return *r.MaxPerMinute
+	case kind == KindSlack:
+		return DefaultMaxPerMinute
+	}
+	return 0
+}
+
 func (r Receiver) integrations() (out []engine.Integration) {
 	for i, c := range r.Slack {
-		out = append(out, engine.Integration{Name: Integration(KindSlack, i), SendResolved: c.SendResolved, ShowsAcks: c.BotToken != ""})
+		out = append(out, engine.Integration{Name: Integration(KindSlack, i), SendResolved: c.SendResolved, ShowsAcks: c.BotToken != "", Limit: r.limit(KindSlack)})
 	}
 	for i, c := range r.Webhook {
-		out = append(out, engine.Integration{Name: Integration(KindWebhook, i), SendResolved: c.SendResolved})
+		out = append(out, engine.Integration{Name: Integration(KindWebhook, i), SendResolved: c.SendResolved, Limit: r.limit(KindWebhook)})
 	}
 	if r.Console {
-		out = append(out, engine.Integration{Name: Integration(KindConsole, 0), SendResolved: true})
+		out = append(out, engine.Integration{Name: Integration(KindConsole, 0), SendResolved: true, Limit: r.limit(KindConsole)})
 	}
 	return out
 }

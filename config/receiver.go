@@ -15,7 +15,15 @@ type Receiver struct {
 	Slack   []Slack
 	Webhook []Webhook
 	Console bool // writes to the daemon's own output
+
+	// MaxPerMinute is how many messages each of its destinations is sent within a minute; what is more is told in summaries.
+	// 0: no limit. Nil: [DefaultMaxPerMinute] for Slack, and none for the others.
+	MaxPerMinute *int
 }
+
+// DefaultMaxPerMinute is how many messages a minute a Slack channel gets where the receiver does not say: more than anybody
+// reads, and a third of what Slack takes. Programs behind webhooks are told all, since they know an incident by its group.
+const DefaultMaxPerMinute = 20
 
 // globals are the defaults that receivers fall back to.
 type globals struct {
@@ -84,6 +92,7 @@ func (p *routingParser) readReceivers(n *yaml.Node) {
 // readReceiver also returns where its name is, and whether all of it was well.
 func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, ok bool) {
 	name := p.peek(n, "name")
+	var limit *yaml.Node
 	known := fields{
 		"name": func(n *yaml.Node) {
 			at = target(n)
@@ -98,6 +107,12 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 		"webhook_configs": func(n *yaml.Node) {
 			for i, item := range p.list(n, "webhook_configs") {
 				r.Webhook = append(r.Webhook, p.readWebhook(item, indexed("webhook_configs", i)))
+			}
+		},
+		"max_per_minute": func(n *yaml.Node) {
+			most := -1
+			if p.intTo(&most, "max_per_minute")(n); most >= 0 {
+				r.MaxPerMinute, limit = &most, target(n)
 			}
 		},
 		"console_configs": func(n *yaml.Node) {
@@ -117,6 +132,9 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 		}
 	}
 	ok = p.object(n, "receiver", known)
+	if limit != nil && *r.MaxPerMinute > 0 && r.ByGroup() {
+		p.warn(limit, "max_per_minute of receiver %s has no effect: where its messages go depends on the alerts, so no message can stand for several", quote(name))
+	}
 	b := labels.NewBuilder(r.Labels)
 	r.Labels = b.Set("name", r.Name).Labels()
 	return r, at, ok

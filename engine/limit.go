@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // summaries, and another quarter for what is critical; a message of any other kind leaves by itself while fewer than half
 // are taken. What finds no place is told in one summary, as soon as there is a place for that: at once, and then at equal
 // distances. So nothing waits for longer than a minute divided by the places for summaries, and with a limit of 20 that is
-// twelve seconds.
+// twelve seconds. What only brings a message up to date that is there needs no place.
 //
 // A group has spoken when its message is planned, so whatever becomes of the message, the group says next what is new.
 
@@ -43,7 +44,7 @@ func placesOf(limit int) places {
 
 // lane is what a destination with a limit was sent lately, and what waits for a place.
 type lane struct {
-	alone     []time.Time // when messages took a place by themselves, within the last minute before the newest
+	own       []time.Time // when messages took places of their own, within the minute before the newest
 	summary   time.Time   // when the last place of a summary was taken
 	summaries uint64      // how many there were
 	waiting   map[*pending]bool
@@ -72,10 +73,10 @@ func (l *lane) summarized(at time.Time) {
 	l.summaries++
 }
 
-// taken is how many messages left by themselves within the minute before now.
+// taken is how many messages took places of their own within the minute before now.
 func (l *lane) taken(now time.Time) int {
 	n := 0
-	for _, t := range l.alone {
+	for _, t := range l.own {
 		if t.After(now.Add(-limitWindow)) && !t.After(now) {
 			n++
 		}
@@ -86,7 +87,7 @@ func (l *lane) taken(now time.Time) int {
 // admit lets notifications go.
 func (o *outbox) admit(at time.Time, a *alertd.Admitted) {
 	l := o.lane(destination{a.Receiver, a.Integration})
-	l.alone = slices.DeleteFunc(l.alone, func(t time.Time) bool { return !t.After(at.Add(-limitWindow)) })
+	l.own = slices.DeleteFunc(l.own, func(t time.Time) bool { return !t.After(at.Add(-limitWindow)) })
 	for _, id := range a.Notifications {
 		p := o.byID[id]
 		if p == nil || !p.Waits {
@@ -95,10 +96,11 @@ func (o *outbox) admit(at time.Time, a *alertd.Admitted) {
 		delete(l.waiting, p)
 		p.Waits, p.Order = false, o.next()
 		o.offer(p)
-		if a.Spare {
+		switch a.Place {
+		case alertd.PlaceOwn:
+			l.own = append(l.own, at)
+		case alertd.PlaceSummary:
 			l.summary = at
-		} else {
-			l.alone = append(l.alone, at)
 		}
 	}
 }
@@ -155,13 +157,20 @@ func (m *Machine) waits(to destination) bool {
 func (m *Machine) place(to destination) {
 	l, limit := m.outbox.lane(to), m.policy.limit(to)
 	if limit <= 0 { // it had one
-		m.admit(to, false, slices.SortedFunc(maps.Keys(l.waiting), byOrder)...)
+		m.admit(to, alertd.PlaceNone, slices.SortedFunc(maps.Keys(l.waiting), byOrder)...)
 		return
 	}
 	pl := placesOf(limit)
 	waiting := slices.SortedFunc(maps.Keys(l.waiting), byUrgency)
-	alone := m.outbox.alone(waiting, pl, l.taken(m.now))
-	m.admit(to, false, alone...)
+	lucky, taken := choose(waiting, pl, l.taken(m.now))
+	for len(lucky) > 0 {
+		n := 1
+		for n < len(lucky) && taken[lucky[n]] == taken[lucky[0]] {
+			n++
+		}
+		m.admit(to, taken[lucky[0]], lucky[:n]...)
+		lucky = lucky[n:]
+	}
 	rest := slices.DeleteFunc(waiting, func(p *pending) bool { return !p.Waits })
 	if next := l.summary.Add(pl.every); !next.After(m.now) || l.summary.After(m.now) {
 		m.summarize(to, rest, pl)
@@ -169,44 +178,65 @@ func (m *Machine) place(to destination) {
 	l.due = m.placeAfter(l, pl)
 }
 
-// byUrgency is the order in which places are given away.
+// byUrgency is the order in which places are given away: what fires before what is over, critical first, then the oldest.
 func byUrgency(a, b *pending) int {
 	return cmp.Or(
-		cmp.Compare(a.Notification.Severity().Rank(), b.Notification.Severity().Rank()),
+		cmp.Compare(a.urgency(), b.urgency()),
 		a.Notification.PlannedAt.Compare(b.Notification.PlannedAt),
 		cmp.Compare(a.Order, b.Order),
 	)
 }
 
-// alone chooses from what waits, in the order of byUrgency, what leaves by itself while so many places are taken.
-func (o *outbox) alone(waiting []*pending, pl places, taken int) (out []*pending) {
-	goes := map[*pending]bool{}
-	for _, p := range waiting {
-		limit := pl.any
-		if p.Notification.Severity() == alertd.Critical {
-			limit = pl.critical
-		}
-		if taken >= limit {
-			break // those that follow are less urgent
-		}
-		if len(ahead(p, goes)) > 0 {
-			continue // what its group said before goes first
-		}
-		goes[p] = true
-		out = append(out, p)
-		taken++
+// urgency is the rank of what fires; what is over comes after everything.
+func (p *pending) urgency() int {
+	if p.Notification.Status() != "firing" {
+		return math.MaxInt
 	}
-	return out
+	return p.Notification.Severity().Rank()
 }
 
-// ahead are those that wait in the lines of a notification before it, and are not among some.
-func ahead(p *pending, some map[*pending]bool) (out []*pending) {
+// aside reports whether a notification only changes a message that is there, and what hangs on it: nobody hears a bell.
+func (p *pending) aside() bool {
+	switch p.Notification.Reason {
+	case alertd.ReasonSomeResolved, alertd.ReasonAllResolved, alertd.ReasonAcked, alertd.ReasonUnacked:
+		return p.lines[0].ref != "" && p.Notification.Seq > 1
+	}
+	return false
+}
+
+// choose returns what may leave now of what waits in the order of byUrgency, while so many places are taken, and the place
+// that each gets.
+func choose(waiting []*pending, pl places, taken int) (lucky []*pending, place map[*pending]alertd.Place) {
+	place = map[*pending]alertd.Place{}
+	for _, p := range waiting {
+		limit := pl.any
+		if p.urgency() == 0 {
+			limit = pl.critical
+		}
+		switch {
+		case slices.ContainsFunc(ahead(p), func(q *pending) bool { return place[q] == "" }):
+			continue // what its groups said before goes first
+		case p.aside():
+			place[p] = alertd.PlaceNone
+		case taken < limit:
+			place[p] = alertd.PlaceOwn
+			taken++
+		default:
+			continue
+		}
+		lucky = append(lucky, p)
+	}
+	return lucky, place
+}
+
+// ahead are those that wait in the lines of a notification before it.
+func ahead(p *pending) (out []*pending) {
 	for _, l := range p.lines {
 		for _, q := range l.queue {
 			if q == p {
 				break
 			}
-			if q.Waits && !some[q] {
+			if q.Waits {
 				out = append(out, q)
 			}
 		}
@@ -214,7 +244,8 @@ func ahead(p *pending, some map[*pending]bool) (out []*pending) {
 	return out
 }
 
-func (m *Machine) admit(to destination, spare bool, let ...*pending) {
+// admit lets some go, each after what its groups said before.
+func (m *Machine) admit(to destination, place alertd.Place, let ...*pending) {
 	if len(let) == 0 {
 		return
 	}
@@ -224,7 +255,7 @@ func (m *Machine) admit(to destination, spare bool, let ...*pending) {
 	}
 	for chunk := range slices.Chunk(ids, maxFolded) {
 		m.emit(alertd.Entry{Admitted: &alertd.Admitted{
-			Receiver: to.Receiver, Integration: to.Integration, Notifications: chunk, Spare: spare,
+			Receiver: to.Receiver, Integration: to.Integration, Notifications: chunk, Place: place,
 		}})
 	}
 }
@@ -235,7 +266,7 @@ func (m *Machine) placeAfter(l *lane, pl places) time.Time {
 	if next := l.summary.Add(pl.every); next.After(m.now) && next.Before(due) {
 		due = next
 	}
-	for _, t := range l.alone {
+	for _, t := range l.own {
 		if free := t.Add(limitWindow); free.After(m.now) && free.Before(due) {
 			due = free
 		}
@@ -255,10 +286,12 @@ func (m *Machine) summarize(to destination, rest []*pending, pl places) {
 	folds := map[*pending]bool{}
 	var fold func(*pending)
 	fold = func(p *pending) { // with all that its groups said before
-		for _, q := range ahead(p, folds) {
-			fold(q)
-		}
 		folds[p] = true
+		for _, q := range ahead(p) {
+			if !folds[q] {
+				fold(q)
+			}
+		}
 	}
 	for _, p := range rest {
 		if len(folds) < maxFolded && !folds[p] && !p.quiet() {
@@ -266,8 +299,8 @@ func (m *Machine) summarize(to destination, rest []*pending, pl places) {
 		}
 	}
 	if len(folds) == 0 && pl.any == 0 { // places that quiet ones could wait for are none
-		if i := slices.IndexFunc(rest, func(p *pending) bool { return len(ahead(p, nil)) == 0 }); i >= 0 {
-			m.admit(to, true, rest[i])
+		if i := slices.IndexFunc(rest, func(p *pending) bool { return len(ahead(p)) == 0 }); i >= 0 {
+			m.admit(to, alertd.PlaceSummary, rest[i])
 		}
 		return
 	}
@@ -275,7 +308,7 @@ func (m *Machine) summarize(to destination, rest []*pending, pl places) {
 	switch len(list) {
 	case 0:
 	case 1:
-		m.admit(to, true, list[0])
+		m.admit(to, alertd.PlaceSummary, list[0])
 	default:
 		n := m.summaryOf(to, list)
 		ids := make([]string, len(list))
@@ -337,14 +370,14 @@ func (m *Machine) summaryOf(to destination, list []*pending) alertd.Notification
 // storedLane is a lane as a snapshot keeps it.
 type storedLane struct {
 	destination
-	Alone     []time.Time `json:"alone,omitempty"`
+	Own       []time.Time `json:"own,omitempty"`
 	Summary   time.Time   `json:"summary,omitzero"`
 	Summaries uint64      `json:"summaries,omitempty"`
 }
 
 func (o *outbox) storedLanes() (out []storedLane) {
 	for to, l := range o.lanes {
-		out = append(out, storedLane{to, l.alone, l.summary, l.summaries})
+		out = append(out, storedLane{to, l.own, l.summary, l.summaries})
 	}
 	slices.SortFunc(out, func(a, b storedLane) int {
 		return cmp.Or(cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Integration, b.Integration))

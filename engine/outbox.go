@@ -339,7 +339,8 @@ func byOrder(a, b *pending) int {
 func restoreOutbox(in []storedLine, lanes []storedLane) *outbox {
 	o := newOutbox()
 	for _, s := range lanes {
-		o.lane(s.destination).alone, o.lane(s.destination).summary, o.lane(s.destination).summaries = s.Alone, s.Summary, s.Summaries
+		l := o.lane(s.destination)
+		l.own, l.summary, l.summaries = s.Own, s.Summary, s.Summaries
 	}
 	var all []*pending
 	for _, s := range in {

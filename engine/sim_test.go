@@ -40,13 +40,15 @@ type world struct {
 	flight   map[string]string       // group/destination → ID: one at a time
 	attempts int
 	flaps    int // recoveries that waited
+
+	limits limits
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 3, 27, 6, 0, 0, 0, time.UTC), m: engine.New(),
 		sending: map[string]engine.Delivery{}, truth: map[string]bool{}, ids: map[string]bool{},
-		told: map[string]alertd.State{}, flight: map[string]string{},
+		told: map[string]alertd.State{}, flight: map[string]string{}, limits: newLimits(),
 	}
 	for i, r := range []alertd.Rule{
 		{Name: "Down"},
@@ -110,6 +112,12 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 		child(`severity="info"`, "team", alertd.Dashboard, 0),
 	}
 	root.Identify()
+	limit := func(n int) int { // one variant has none
+		if variant == 3 {
+			return 0
+		}
+		return n
+	}
 	return &engine.Policy{
 		Version: "v" + strconv.Itoa(variant), Route: &root, Calendars: map[string]*calendar.Calendar{"office": cal}, Rules: known,
 		Escalations: map[string]*router.Escalation{"oncall": oncall},
@@ -118,11 +126,11 @@ func policy(t testing.TB, rules []*alertd.Rule, variant int) *engine.Policy {
 			Equal: []string{"service"},
 		}},
 		Receivers: []engine.Receiver{
-			{Name: "ops", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true}, {Name: "webhook/0", SendResolved: true}}},
-			{Name: "second", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true}}},
+			{Name: "ops", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true, Limit: limit(3)}, {Name: "webhook/0", SendResolved: true}}},
+			{Name: "second", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, ShowsAcks: true, Limit: limit(1)}}},
 			{Name: "chief", Integrations: []engine.Integration{{Name: "webhook/0", SendResolved: true}}},
 			{Name: "boss", Integrations: []engine.Integration{{Name: "webhook/0", SendResolved: true}}},
-			{Name: "team", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true}}},
+			{Name: "team", Integrations: []engine.Integration{{Name: "slack/0", SendResolved: true, Limit: limit(2)}}},
 		},
 	}
 }
@@ -158,7 +166,8 @@ func (w *world) remember(entries []alertd.Entry) {
 		if e.Withheld != nil && e.Withheld.Reason == alertd.ReasonFlapping {
 			w.flaps++
 		}
-		if e.Planned != nil {
+		w.checkLimits(&e)
+		if e.Planned != nil && e.Planned.Notification.Summary == nil { // whose alerts were planned before
 			w.checkPlanned(e.Planned.Notification)
 		}
 	}
@@ -187,11 +196,12 @@ func (w *world) checkPlanned(n alertd.Notification) {
 func (w *world) deliver() {
 	out, _ := w.m.Outgoing(w.now)
 	for _, d := range out {
-		line := string(d.Notification.Group) + "|" + d.Notification.Receiver + "|" + d.Notification.Integration
-		if id := w.flight[line]; id != "" {
-			w.t.Fatalf("%s: %s leaves while %s is on its way in the same line", w.now, d.Notification.ID, id)
+		for _, line := range w.limits.about[d.Notification.ID] {
+			if id := w.flight[line]; id != "" && id != d.Notification.ID {
+				w.t.Fatalf("%s: %s leaves while %s is not settled, which speaks of the same group", w.now, d.Notification.ID, id)
+			}
+			w.flight[line] = d.Notification.ID
 		}
-		w.flight[line] = d.Notification.ID
 		w.sending[d.Notification.ID] = d
 	}
 }
@@ -201,7 +211,6 @@ func (w *world) answer(fail float64) {
 	for _, id := range sorted(w.sending) {
 		d := w.sending[id]
 		delete(w.sending, id)
-		delete(w.flight, string(d.Notification.Group)+"|"+d.Notification.Receiver+"|"+d.Notification.Integration)
 		a := alertd.Attempt{Notification: id, N: d.N, Outcome: alertd.Delivered, Ref: "C1:" + id}
 		if x := w.rng.Float64(); x < fail {
 			a.Outcome, a.Class, a.Ref = alertd.Retry, alertd.FailureServer, ""
@@ -376,7 +385,6 @@ func (w *world) restart() {
 		w.t.Fatalf("%s: folding the journal gives another state\nstepped: %s\nfolded:  %s", w.now, before, after)
 	}
 	clear(w.sending)
-	clear(w.flight)
 	w.m.Resume()
 	w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, w.rng.IntN(4))})
 }
@@ -427,6 +435,7 @@ func (w *world) run(steps int) {
 // settle ends everything and lets every receiver answer: nothing may then be left open.
 func (w *world) settle() {
 	w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, 0)})
+	w.limits.late = true // the clock makes leaps
 	for range 400 {
 		w.now = w.now.Add(30 * time.Minute)
 		for _, r := range w.rules {
@@ -455,6 +464,9 @@ func (w *world) settle() {
 			w.t.Errorf("%s was told that it fires and never that it is over", key)
 		}
 	}
+	if n := len(w.limits.waiting); n > 0 {
+		w.t.Errorf("%d messages wait for a place still", n)
+	}
 	if s := w.m.Stats(); s.Pending != 0 || s.Groups > len(failing) {
 		w.t.Errorf("left over: %+v", s)
 	}
@@ -469,7 +481,7 @@ func seeds(t testing.TB) uint64 {
 }
 
 func TestSimulation(t *testing.T) {
-	told, flaps := 0, 0
+	told, flaps, folded := 0, 0, 0
 	for seed := range seeds(t) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
@@ -477,10 +489,11 @@ func TestSimulation(t *testing.T) {
 			w.settle()
 			told += len(w.ids)
 			flaps += w.flaps
+			folded += w.limits.folded
 		})
 	}
-	if told == 0 || flaps == 0 {
-		t.Errorf("the simulation paged %d times, and %d recoveries waited: it tests nothing", told, flaps)
+	if told == 0 || flaps == 0 || folded == 0 {
+		t.Errorf("the simulation paged %d times, %d recoveries waited, and %d messages were told in summaries: it tests nothing", told, flaps, folded)
 	}
 }
 

@@ -24,6 +24,8 @@ import (
 //	true RULE [label=value…]   the condition is true for these labels; severity and so on are labels too, and
 //	                           @name=text is an annotation
 //	false RULE [label=value…]
+//	fire RULE [label=value…] SERVICE…   the condition is true for services, all at once
+//	over RULE                  the condition is false for all
 //	error RULE                 the rule could not be evaluated
 //	sleep 2m                   time passes; what falls due in between happens
 //	at 2026-03-27T09:00:00Z    as sleep, until then
@@ -49,6 +51,7 @@ type story struct {
 	journal []alertd.Entry
 	sending []engine.Delivery
 	ids     map[string]bool
+	waiting map[string]alertd.Notification // by ID: all that was planned
 	out     strings.Builder
 }
 
@@ -63,7 +66,7 @@ func TestStories(t *testing.T) {
 			s := &story{
 				t: t, now: time.Date(2026, 3, 27, 9, 0, 0, 0, time.UTC), // a Friday, two days before Berlin's clocks change
 				m: engine.New(), rules: map[string]*alertd.Rule{}, truth: map[string]map[string]alertd.Finding{},
-				ids: map[string]bool{},
+				ids: map[string]bool{}, waiting: map[string]alertd.Notification{},
 			}
 			datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
 				s.out.Reset()
@@ -118,6 +121,8 @@ func (s *story) run(d *datadriven.TestData) {
 		slices.SortFunc(v.True, func(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) })
 		s.step(engine.Judged{Verdict: v})
 		s.due(s.now)
+	case "fire", "over":
+		s.many(d.Cmd == "fire", args)
 	case "error":
 		s.step(engine.Judged{Verdict: alertd.Verdict{Rule: s.rules[args[0]], At: s.now, Err: "query timed out"}})
 	case "sleep":
@@ -175,6 +180,33 @@ func (s *story) run(d *datadriven.TestData) {
 			d.Fatalf(s.t, "no such command")
 		}
 	}
+}
+
+// many makes the condition of a rule true for some services, or false for all.
+func (s *story) many(fire bool, args []string) {
+	v := alertd.Verdict{Rule: s.rules[args[0]], At: s.now}
+	clear(s.truth[args[0]])
+	if fire {
+		s.truth[args[0]] = map[string]alertd.Finding{}
+		ls := pairs(args[1:])
+		for service, value := range ls {
+			if value != "" {
+				continue
+			}
+			b := labels.NewBuilder(labels.FromStrings(alertd.LabelAlert, args[0], "service", service))
+			for k, v := range ls {
+				if v != "" {
+					b.Set(k, v)
+				}
+			}
+			f := alertd.Finding{Labels: b.Labels(), Scope: "service=" + service, Value: 1}
+			s.truth[args[0]][f.Labels.String()] = f
+			v.True = append(v.True, f)
+		}
+	}
+	slices.SortFunc(v.True, func(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) })
+	s.step(engine.Judged{Verdict: v})
+	s.due(s.now)
 }
 
 // wanted reads the silence of a command.
@@ -290,11 +322,15 @@ func (s *story) setPolicy(yaml string) {
 	}
 	for _, rc := range r.Receivers {
 		er := engine.Receiver{Name: rc.Name, ByGroup: rc.ByGroup()}
+		perMinute := 0 // stories are about other things, unless they say how many
+		if rc.MaxPerMinute != nil {
+			perMinute = *rc.MaxPerMinute
+		}
 		for i, c := range rc.Webhook {
-			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("webhook/", i), SendResolved: c.SendResolved})
+			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("webhook/", i), SendResolved: c.SendResolved, Limit: perMinute})
 		}
 		for i, c := range rc.Slack {
-			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("slack/", i), SendResolved: c.SendResolved, ShowsAcks: true})
+			er.Integrations = append(er.Integrations, engine.Integration{Name: fmt.Sprint("slack/", i), SendResolved: c.SendResolved, ShowsAcks: true, Limit: perMinute})
 		}
 		p.Receivers = append(p.Receivers, er)
 	}
@@ -344,6 +380,9 @@ func (s *story) answer(args []string) {
 		a := alertd.Attempt{Notification: d.Notification.ID, N: d.N, Outcome: outcome, Class: alertd.FailureServer}
 		if outcome == alertd.Delivered {
 			a.Class = ""
+			if strings.HasPrefix(d.Notification.Integration, "slack") {
+				a.Ref = "C1:" + a.Notification
+			}
 		}
 		s.step(engine.Answered{Attempt: a})
 	}
@@ -369,6 +408,7 @@ func (s *story) step(in engine.Input) {
 		s.check(json.Unmarshal(b, &back))
 		s.journal = append(s.journal, back)
 		if e.Planned != nil {
+			s.waiting[e.Planned.Notification.ID] = e.Planned.Notification
 			if id := e.Planned.Notification.ID; s.ids[id] {
 				s.t.Errorf("notification %s is planned twice", id)
 			} else {
@@ -424,7 +464,17 @@ func (s *story) tell(e alertd.Entry) {
 		if n.Digest {
 			kind = "DIGEST"
 		}
-		say("%s %s/%s #%d (%s)", kind, n.Receiver, n.Integration, n.Seq, n.Reason)
+		if n.Summary != nil {
+			kind = fmt.Sprintf("SUMMARY of %d messages,", len(e.Planned.Folds))
+		}
+		waits := ""
+		if e.Planned.Waits {
+			waits = ", waits for a place"
+		}
+		say("%s %s/%s #%d (%s)%s", kind, n.Receiver, n.Integration, n.Seq, n.Reason, waits)
+		if n.Summary != nil {
+			fmt.Fprintf(&s.out, "           %d groups fire, %d are over\n", n.Summary.Firing, n.Summary.Resolved)
+		}
 		for _, a := range n.Alerts {
 			affects := ""
 			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
@@ -434,6 +484,14 @@ func (s *story) tell(e alertd.Entry) {
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
+		}
+	case e.Admitted != nil:
+		how := map[alertd.Place]string{
+			alertd.PlaceOwn: "by itself", alertd.PlaceSummary: "in the place of a summary", alertd.PlaceNone: "in its thread",
+		}[e.Admitted.Place]
+		for _, id := range e.Admitted.Notifications {
+			n := s.waiting[id]
+			say("%s/%s is sent %s #%d %s", n.Receiver, n.Integration, n.Group, n.Seq, how)
 		}
 	case e.Silence != nil:
 		if e.Silence.NoticedAt.Equal(e.Time) && e.Silence.EndsAt.After(e.Time) {

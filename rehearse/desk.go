@@ -29,11 +29,14 @@ type desk struct {
 	told    []Told
 	note    func(*alertd.Entry) // is shown every decision; may be nil
 	planned bool
-	last    string // the message that the newest of told comes from
+
+	waits map[string]*alertd.Notification // by ID: what waits for the limit of its destination
+	lines map[string]int                  // where in told the messages of this instant are
+	at    time.Time                       // this instant
 }
 
 func newDesk(p *engine.Policy, start time.Time) *desk {
-	d := &desk{machine: engine.New(), now: start}
+	d := &desk{machine: engine.New(), now: start, waits: map[string]*alertd.Notification{}, lines: map[string]int{}}
 	d.step(engine.PolicyChanged{Policy: p})
 	return d
 }
@@ -77,8 +80,21 @@ func (d *desk) step(in engine.Input) bool {
 	entries := d.machine.Step(d.now, in)
 	for i := range entries {
 		e := &entries[i]
-		if e.Planned != nil {
-			d.plan(&e.Planned.Notification)
+		switch {
+		case e.Planned != nil && e.Planned.Waits:
+			d.waits[e.Planned.Notification.ID] = &e.Planned.Notification
+		case e.Planned != nil:
+			for _, id := range e.Planned.Folds {
+				delete(d.waits, id)
+			}
+			d.tell(e.Time, &e.Planned.Notification)
+		case e.Admitted != nil:
+			for _, id := range e.Admitted.Notifications {
+				if n := d.waits[id]; n != nil {
+					delete(d.waits, id)
+					d.tell(e.Time, n)
+				}
+			}
 		}
 		if d.note != nil {
 			d.note(e)
@@ -87,22 +103,26 @@ func (d *desk) step(in engine.Input) bool {
 	return len(entries) > 0
 }
 
-// plan notes what is said. The destinations of a receiver get one message each; together they are one line here, with
-// the alerts of the one that is told most.
-func (d *desk) plan(n *alertd.Notification) {
+// tell notes what is said. The destinations of a receiver get one message each; together they are one line here, with
+// the alerts of the one that is told most, unless one is told later than another.
+func (d *desk) tell(now time.Time, n *alertd.Notification) {
 	d.planned = true
+	if !now.Equal(d.at) {
+		clear(d.lines)
+		d.at = now
+	}
 	message := n.ID[:strings.LastIndexByte(n.ID, '-')]
-	if message == d.last {
-		t := &d.told[len(d.told)-1]
+	if i, is := d.lines[message]; is && i < len(d.told) {
+		t := &d.told[i]
 		t.Destinations = append(t.Destinations, n.Integration)
 		if len(n.Alerts) > len(t.Alerts) {
 			t.Alerts, t.Status, t.Severity, t.Truncated = n.Alerts, n.Status(), n.Severity(), n.Truncated
 		}
 		return
 	}
-	d.last = message
+	d.lines[message] = len(d.told)
 	d.told = append(d.told, Told{
-		At: n.PlannedAt, Receiver: n.Receiver, Destinations: []string{n.Integration}, Status: n.Status(), Severity: n.Severity(),
+		At: now, Receiver: n.Receiver, Destinations: []string{n.Integration}, Status: n.Status(), Severity: n.Severity(),
 		Reason: n.Reason, Digest: n.Digest, Group: n.Group, Alerts: n.Alerts, Truncated: n.Truncated,
 	})
 }
