@@ -105,6 +105,9 @@ type Notification struct {
 	Summary     *Summary   `json:"summary,omitempty"`   // it tells in short what other messages were to tell; nil: it does not
 }
 
+// Collective reports whether it speaks of several groups, each of which has messages of its own: a digest or a summary.
+func (n *Notification) Collective() bool { return n.Digest || n.Summary != nil }
+
 // Summary is what a notification says about the groups whose own messages it is sent in place of, since they were more than
 // the limit of the destination allows. Each group is counted once, as it was when it last spoke.
 type Summary struct {
@@ -190,6 +193,9 @@ const (
 	Unknown   Outcome = "unknown" // sent, but no answer came: it may have arrived
 	Failed    Outcome = "failed"  // permanent: nobody needs to try again
 )
+
+// Folded is how a notification ended that was never tried: a summary was sent in place of it. No sender answers it.
+const Folded Outcome = "folded"
 
 // FailureClass says what kind of failure a delivery met: a label of a metric, never free text.
 type FailureClass string

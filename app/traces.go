@@ -256,7 +256,7 @@ func (s traced) Send(ctx context.Context, n alertd.Notification) (string, error)
 		}
 	}
 	ref, err := s.Sender.Send(ctx, n)
-	if err == nil && ref != "" && s.slack != nil && !n.Digest {
+	if err == nil && ref != "" && s.slack != nil && !n.Collective() {
 		s.illustrate(&n, ref)
 	}
 	return ref, err

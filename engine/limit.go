@@ -42,6 +42,14 @@ func placesOf(limit int) places {
 	}
 }
 
+// of is how many places may be taken before one of its own is none for p.
+func (pl places) of(p *pending) int {
+	if p.urgency() == 0 {
+		return pl.critical
+	}
+	return pl.any
+}
+
 // lane is what a destination with a limit was sent lately, and what waits for a place.
 type lane struct {
 	own       []time.Time // when messages took places of their own, within the minute before the newest
@@ -160,20 +168,22 @@ func (m *Machine) place(to destination) {
 		m.admit(to, alertd.PlaceNone, slices.SortedFunc(maps.Keys(l.waiting), byOrder)...)
 		return
 	}
-	pl := placesOf(limit)
-	waiting := slices.SortedFunc(maps.Keys(l.waiting), byUrgency)
-	lucky, taken := choose(waiting, pl, l.taken(m.now))
+	pl, taken := placesOf(limit), l.taken(m.now)
+	summary := !l.summary.Add(pl.every).After(m.now) || l.summary.After(m.now) // the latter: the clock was set back
+	waiting := slices.Collect(maps.Keys(l.waiting))
+	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return !summary && taken >= pl.of(p) && !p.aside() })
+	slices.SortFunc(waiting, byUrgency)
+	lucky, place := choose(waiting, pl, taken)
 	for len(lucky) > 0 {
 		n := 1
-		for n < len(lucky) && taken[lucky[n]] == taken[lucky[0]] {
+		for n < len(lucky) && place[lucky[n]] == place[lucky[0]] {
 			n++
 		}
-		m.admit(to, taken[lucky[0]], lucky[:n]...)
+		m.admit(to, place[lucky[0]], lucky[:n]...)
 		lucky = lucky[n:]
 	}
-	rest := slices.DeleteFunc(waiting, func(p *pending) bool { return !p.Waits })
-	if next := l.summary.Add(pl.every); !next.After(m.now) || l.summary.After(m.now) {
-		m.summarize(to, rest, pl)
+	if summary {
+		m.summarize(to, slices.DeleteFunc(waiting, func(p *pending) bool { return !p.Waits }), pl)
 	}
 	l.due = m.placeAfter(l, pl)
 }
@@ -209,16 +219,12 @@ func (p *pending) aside() bool {
 func choose(waiting []*pending, pl places, taken int) (lucky []*pending, place map[*pending]alertd.Place) {
 	place = map[*pending]alertd.Place{}
 	for _, p := range waiting {
-		limit := pl.any
-		if p.urgency() == 0 {
-			limit = pl.critical
-		}
 		switch {
 		case slices.ContainsFunc(ahead(p), func(q *pending) bool { return place[q] == "" }):
 			continue // what its groups said before goes first
 		case p.aside():
 			place[p] = alertd.PlaceNone
-		case taken < limit:
+		case taken < pl.of(p):
 			place[p] = alertd.PlaceOwn
 			taken++
 		default:

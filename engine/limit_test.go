@@ -5,7 +5,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
+	"alertd/engine"
 )
 
 // simLimits are the limits of the simulation's destinations, where they have one.
@@ -14,16 +17,18 @@ var simLimits = map[string]int{"ops/slack/0": 3, "second/slack/0": 1, "team/slac
 // limits is what a world knows of messages and places.
 type limits struct {
 	waiting map[string]alertd.Notification // by ID: planned, and neither let go nor folded
-	about   map[string][]string            // by ID: the lines that a notification stands in
-	took    map[string][]time.Time         // by destination: places, of messages and of summaries
-	own     map[string][]time.Time         // of messages
+	about   map[string]map[string]int      // by ID: the lines that a notification stands in, and the newest word that it tells there
+	left    map[string]int                 // by line: the newest word that has left
+	words   int
+	took    map[string][]time.Time // by destination: places, of messages and of summaries
+	own     map[string][]time.Time // of messages
 	folded  int
 	late    bool
 }
 
 func newLimits() limits {
 	return limits{
-		waiting: map[string]alertd.Notification{}, about: map[string][]string{},
+		waiting: map[string]alertd.Notification{}, about: map[string]map[string]int{}, left: map[string]int{},
 		took: map[string][]time.Time{}, own: map[string][]time.Time{},
 	}
 }
@@ -35,8 +40,10 @@ func (w *world) checkLimits(e *alertd.Entry) {
 	case e.Planned != nil:
 		n := e.Planned.Notification
 		to := n.Receiver + "/" + n.Integration
+		w.limits.words++
+		w.limits.about[n.ID] = map[string]int{}
 		for _, g := range append([]alertd.GroupKey{n.Group}, e.Planned.Groups...) {
-			w.limits.about[n.ID] = append(w.limits.about[n.ID], string(g)+"|"+to)
+			w.limits.about[n.ID][string(g)+"|"+to] = w.limits.words
 		}
 		if e.Planned.Waits {
 			w.limits.waiting[n.ID] = n
@@ -54,7 +61,7 @@ func (w *world) checkLimits(e *alertd.Entry) {
 			}
 		}
 	case e.Attempted != nil && e.Attempted.Next.IsZero():
-		for _, line := range w.limits.about[e.Attempted.Notification] {
+		for line := range w.limits.about[e.Attempted.Notification] {
 			if w.flight[line] == e.Attempted.Notification {
 				delete(w.flight, line)
 			}
@@ -107,7 +114,9 @@ func (w *world) checkSummary(p *alertd.Planned) {
 	groups := map[alertd.GroupKey]int{}
 	var folded []alertd.Notification
 	for _, id := range p.Folds {
-		w.limits.about[n.ID] = append(w.limits.about[n.ID], w.limits.about[id]...)
+		for line, word := range w.limits.about[id] {
+			w.limits.about[n.ID][line] = max(w.limits.about[n.ID][line], word)
+		}
 		m := w.leaves(n.PlannedAt, id)
 		folded = append(folded, m)
 		groups[m.Group]++
@@ -134,4 +143,31 @@ func (w *world) checkSummary(p *alertd.Planned) {
 			w.t.Fatalf("%s: %s is critical and is folded while there are places for it: %s", w.now, m.ID, fmt.Sprint(w.limits.own[to]))
 		}
 	}
+}
+
+// many makes the condition of a rule true for some services, or false for all.
+func (s *story) many(fire bool, args []string) {
+	v := alertd.Verdict{Rule: s.rules[args[0]], At: s.now}
+	clear(s.truth[args[0]])
+	if fire {
+		s.truth[args[0]] = map[string]alertd.Finding{}
+		ls := pairs(args[1:])
+		for service, value := range ls {
+			if value != "" {
+				continue
+			}
+			b := labels.NewBuilder(labels.FromStrings(alertd.LabelAlert, args[0], "service", service))
+			for k, v := range ls {
+				if v != "" {
+					b.Set(k, v)
+				}
+			}
+			f := alertd.Finding{Labels: b.Labels(), Scope: "service=" + service, Value: 1}
+			s.truth[args[0]][f.Labels.String()] = f
+			v.True = append(v.True, f)
+		}
+	}
+	slices.SortFunc(v.True, func(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) })
+	s.step(engine.Judged{Verdict: v})
+	s.due(s.now)
 }

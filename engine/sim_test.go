@@ -196,7 +196,11 @@ func (w *world) checkPlanned(n alertd.Notification) {
 func (w *world) deliver() {
 	out, _ := w.m.Outgoing(w.now)
 	for _, d := range out {
-		for _, line := range w.limits.about[d.Notification.ID] {
+		for line, word := range w.limits.about[d.Notification.ID] {
+			if word < w.limits.left[line] {
+				w.t.Fatalf("%s: %s leaves after a newer word of the same group", w.now, d.Notification.ID)
+			}
+			w.limits.left[line] = word
 			if id := w.flight[line]; id != "" && id != d.Notification.ID {
 				w.t.Fatalf("%s: %s leaves while %s is not settled, which speaks of the same group", w.now, d.Notification.ID, id)
 			}

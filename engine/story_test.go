@@ -182,33 +182,6 @@ func (s *story) run(d *datadriven.TestData) {
 	}
 }
 
-// many makes the condition of a rule true for some services, or false for all.
-func (s *story) many(fire bool, args []string) {
-	v := alertd.Verdict{Rule: s.rules[args[0]], At: s.now}
-	clear(s.truth[args[0]])
-	if fire {
-		s.truth[args[0]] = map[string]alertd.Finding{}
-		ls := pairs(args[1:])
-		for service, value := range ls {
-			if value != "" {
-				continue
-			}
-			b := labels.NewBuilder(labels.FromStrings(alertd.LabelAlert, args[0], "service", service))
-			for k, v := range ls {
-				if v != "" {
-					b.Set(k, v)
-				}
-			}
-			f := alertd.Finding{Labels: b.Labels(), Scope: "service=" + service, Value: 1}
-			s.truth[args[0]][f.Labels.String()] = f
-			v.True = append(v.True, f)
-		}
-	}
-	slices.SortFunc(v.True, func(a, b alertd.Finding) int { return labels.Compare(a.Labels, b.Labels) })
-	s.step(engine.Judged{Verdict: v})
-	s.due(s.now)
-}
-
 // wanted reads the silence of a command.
 func (s *story) wanted(args []string) alertd.Silence {
 	d, err := time.ParseDuration(args[1])

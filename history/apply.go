@@ -85,7 +85,7 @@ func (s *Store) apply(ctx context.Context, records []Record) error {
 
 // statements are prepared once, on the writer's only connection.
 type statements struct {
-	transition, notification, notified, attempt, outcome, decision, policy *sql.Stmt
+	transition, notification, notified, attempt, outcome, decision, limit, policy *sql.Stmt
 }
 
 func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
@@ -106,6 +106,10 @@ func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
 	}
 	var err error
 	st.outcome, err = db.PrepareContext(ctx, "UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
+	errs = append(errs, err)
+	st.limit, err = db.PrepareContext(ctx, `INSERT INTO decisions
+		SELECT ?, ? + n, ?, ?, fingerprint, grp, receiver || '/' || integration, ?, ?, 0, ''
+		FROM notified JOIN notifications ON id = notification WHERE notification = ? AND time < ? ON CONFLICT DO NOTHING`)
 	return st, errors.Join(append(errs, err)...)
 }
 
@@ -145,7 +149,12 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 	case e.Transition != nil:
 		return w.transition(pos, e.Time, e.Transition)
 	case e.Planned != nil:
-		return w.planned(pos, e.Time, &e.Planned.Notification)
+		if err := w.planned(pos, e.Time, &e.Planned.Notification); err != nil {
+			return err
+		}
+		return w.folded(pos, e.Time, e.Planned)
+	case e.Admitted != nil:
+		return w.admitted(pos, e.Time, e.Admitted)
 	case e.Attempted != nil:
 		return w.attempted(pos, e.Time, e.Attempted)
 	case e.Joined != nil:
@@ -231,6 +240,40 @@ func (w *writer) attempted(pos int64, at time.Time, a *alertd.Attempted) error {
 		return err
 	}
 	return w.exec(w.stmts.outcome, &w.bound.outcome, string(a.Outcome), a.DeadLetter, micros(a.Next), a.Notification)
+}
+
+// perNotification is more than the alerts that a notification holds: the rows of the next one are counted from there.
+const perNotification = 1 << 10
+
+// folded writes a row for each alert of the messages that a summary is sent in place of.
+func (w *writer) folded(pos int64, at time.Time, p *alertd.Planned) error {
+	for i, id := range p.Folds {
+		if err := w.limited(pos, i, at, decision{
+			kind: KindFolded, by: p.Notification.ID, reason: fmt.Sprintf("limit of %d messages a minute", p.Notification.Summary.Limit),
+		}, id, math.MaxInt64); err != nil {
+			return err
+		}
+		if err := w.exec(w.stmts.outcome, &w.bound.outcome, string(alertd.Folded), false, 0, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// admitted writes a row for each alert of a message that had to wait until now.
+func (w *writer) admitted(pos int64, at time.Time, a *alertd.Admitted) error {
+	for i, id := range a.Notifications {
+		if err := w.limited(pos, i, at, decision{kind: KindWaited, reason: "limit of messages a minute"}, id, micros(at)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// limited writes what a limit decided about the i-th message, if that was planned before an instant in microseconds: a row
+// for each of its alerts.
+func (w *writer) limited(pos int64, i int, at time.Time, d decision, id string, before int64) error {
+	return w.exec(w.stmts.limit, &w.bound.limit, pos, i*perNotification, micros(at), string(d.kind), d.reason, d.by, id, before)
 }
 
 // flushed writes a row for each alert that the group spoke of.

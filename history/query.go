@@ -287,6 +287,8 @@ const (
 	KindAcked     Kind = "acked"     // taken by By until Until; Reason is why, Detail from where
 	KindReleased  Kind = "released"  // of a group: By let go what it held, Detail says from where
 	KindUnacked   Kind = "unacked"   // By has it no longer, because of Reason
+	KindFolded    Kind = "folded"    // told Receiver in the summary By, in place of a message of its own, because of Reason
+	KindWaited    Kind = "waited"    // its message to Receiver leaves now, and not when it was planned, because of Reason
 )
 
 // Decision is one reason why an alert was told, or was not. Times are UTC.

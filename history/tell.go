@@ -17,6 +17,8 @@ func Conclusion(steps []Step, show func(time.Time) string) string {
 			return "Told: " + s.Receiver + " took it at " + show(s.Time) + "."
 		case s.Kind == KindAttempt:
 			return "Not delivered yet: " + s.Receiver + " answered " + s.To + "."
+		case s.Kind == KindFolded:
+			return "Not delivered yet: " + s.Receiver + " is to hear of it in a summary."
 		case s.Kind == KindWithheld:
 			return toldBefore(s.Reason) + ": " + withheld(s, show) + "."
 		case s.Kind == KindTransition && s.To == string(alertd.Pending):
@@ -82,6 +84,10 @@ func (s *Step) Tell(show func(time.Time) string) string {
 		return "let go by " + s.By + ", from " + s.Detail
 	case KindUnacked:
 		return s.Reason + " (" + s.By + ")"
+	case KindFolded:
+		return fmt.Sprintf("%s: told in summary %s in place of a message of its own, %s", s.Receiver, s.By, s.Reason)
+	case KindWaited:
+		return s.Receiver + ": waited until now, " + s.Reason
 	case KindPlanned:
 		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
 	case KindAttempt:

@@ -178,6 +178,10 @@ func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step,
 	return steps(ctx, tx, fp, q)
 }
 
+// messages selects the notifications that tell an alert, also where it is one of those that a summary only counts.
+const messages = `SELECT notification FROM notified WHERE fingerprint = ?1
+	UNION SELECT by FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND kind = 'folded'`
+
 // steps reads what was decided about one alert from four tables, of one of them also what was about its group.
 func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, error) {
 	var all []Step
@@ -198,11 +202,11 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 					AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) = 'joined'
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
 		{`SELECT pos, time, grp, receiver, integration, reason, id FROM notifications
-			WHERE id IN (SELECT notification FROM notified WHERE fingerprint = ?1) AND time >= ?2 AND time < ?3
+			WHERE id IN (` + messages + `) AND time >= ?2 AND time < ?3
 			ORDER BY pos DESC LIMIT ?4`, scanPlannedStep},
 		{`SELECT attempts.id, attempts.time, receiver, integration, n, attempts.outcome, class, detail, attempts.next, notification, trace_id
 			FROM attempts JOIN notifications ON notifications.id = notification
-			WHERE notification IN (SELECT notification FROM notified WHERE fingerprint = ?1)
+			WHERE notification IN (` + messages + `)
 				AND attempts.time >= ?2 AND attempts.time < ?3
 			ORDER BY attempts.id DESC LIMIT ?4`, scanAttemptStep},
 	} {

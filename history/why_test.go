@@ -153,3 +153,53 @@ func TestConclusionOfWhatWasTold(t *testing.T) {
 		}
 	}
 }
+
+// An alert whose message was folded says into which summary, and how that went, also where the summary only counts it.
+func TestWhyOfASummary(t *testing.T) {
+	s := fresh(t)
+	to := func(id string, alerts ...alertd.Alert) *alertd.Planned {
+		n := alertd.Notification{ID: id, Receiver: "ops", Integration: "slack/0", Group: alertd.GroupKey(id), PlannedAt: epoch}
+		for _, a := range alerts {
+			n.Alerts = append(n.Alerts, alertd.Notified{Alert: a})
+		}
+		return &alertd.Planned{Notification: n, Waits: true}
+	}
+	a, b, c := alert("A", "api", "critical", alertd.Firing, epoch), alert("B", "api", "critical", alertd.Firing, epoch), alert("C", "api", "critical", alertd.Firing, epoch)
+	sum := to("sum", a)
+	sum.Waits, sum.Folds = false, []string{"na", "nb"}
+	sum.Notification.Summary = &alertd.Summary{Firing: 2, Limit: 20}
+	apply(t, s, record(1,
+		turned(a, alertd.Inactive, alertd.ReasonTrue, epoch), turned(b, alertd.Inactive, alertd.ReasonTrue, epoch), turned(c, alertd.Inactive, alertd.ReasonTrue, epoch),
+		alertd.Entry{Time: epoch, Planned: to("na", a)}, alertd.Entry{Time: epoch, Planned: to("nb", b)}, alertd.Entry{Time: epoch, Planned: to("nc", c)},
+		alertd.Entry{Time: epoch, Planned: sum},
+	), record(2,
+		alertd.Entry{Time: epoch.Add(time.Second), Attempted: &alertd.Attempted{
+			Attempt: alertd.Attempt{Notification: "sum", N: 1, Outcome: alertd.Delivered}, Receiver: "ops", Integration: "slack/0",
+		}},
+		alertd.Entry{Time: epoch.Add(12 * time.Second), Admitted: &alertd.Admitted{
+			Receiver: "ops", Integration: "slack/0", Notifications: []string{"nc"}, Place: alertd.PlaceSummary,
+		}},
+	))
+	show := func(t time.Time) string { return t.Format("15:04:05") }
+	for name, want := range map[string]string{
+		"A": "ops/slack/0: told in summary sum in place of a message of its own, limit of 20 messages a minute",
+		"B": "ops/slack/0: told in summary sum in place of a message of its own, limit of 20 messages a minute",
+		"C": "ops/slack/0: waited until now, limit of messages a minute",
+	} {
+		chains, err := s.Why(t.Context(), Question{Alert: name})
+		if err != nil || len(chains) != 1 {
+			t.Fatal(chains, err)
+		}
+		steps := chains[0].Steps
+		if !slices.ContainsFunc(steps, func(st Step) bool { return st.Tell(show) == want }) {
+			t.Errorf("%s: no step says %q: %s", name, want, inShort(steps))
+		}
+		if told := strings.HasPrefix(Conclusion(steps, show), "Told: ops/slack/0"); told != (name != "C") {
+			t.Errorf("%s: %s", name, Conclusion(steps, show))
+		}
+	}
+	pending, err := s.Notifications(t.Context(), Filter{State: "pending"})
+	if err != nil || len(pending) != 1 || pending[0].ID != "nc" {
+		t.Errorf("what is folded is not on its way: %+v, %v", pending, err)
+	}
+}

@@ -2,6 +2,7 @@ package notifier_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"alertd"
 	"alertd/notifier"
+	"alertd/notifier/sendertest"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
@@ -100,11 +102,41 @@ func TestTitle(t *testing.T) {
 		{alertd.Notification{Alerts: []alertd.Notified{disk, over}, Truncated: 7}, "WARNING · 1 firing, 1 resolved and 7 more"},
 		{alertd.Notification{Alerts: []alertd.Notified{disk, disk, over}, Digest: true}, "Business hours: 2 warnings still firing, 1 resolved while held"},
 		{alertd.Notification{Alerts: []alertd.Notified{over}, Digest: true}, "Business hours: 1 resolved while held"},
+		{alertd.Notification{Alerts: []alertd.Notified{down, disk, over}, Summary: &alertd.Summary{Firing: 2, Resolved: 1}}, "CRITICAL · 2 more groups firing, 1 resolved · ApplicationDown, DiskUsageHigh"},
+		{alertd.Notification{Alerts: []alertd.Notified{down}, Summary: &alertd.Summary{Firing: 1}}, "CRITICAL · 1 more group firing · ApplicationDown"},
+		{alertd.Notification{Alerts: []alertd.Notified{over}, Summary: &alertd.Summary{Resolved: 9}}, "9 more groups resolved · ApplicationDown"},
 		{alertd.Notification{}, "RESOLVED"},
 	} {
 		if got := notifier.Title(&tc.n); got != tc.want {
 			t.Errorf("got %q, want %q", got, tc.want)
 		}
+	}
+}
+
+// Templates find where to take an alert, and where all that the notification tells; what somebody has already is not offered.
+func TestAckLinksInTemplates(t *testing.T) {
+	n := sendertest.Gallery()["grown"]
+	n.Alerts = slices.Clone(n.Alerts)
+	n.Alerts[0].Ack = &alertd.Ack{By: "eva"}
+	d := notifier.TemplateData(&n, "http://a.example/x")
+	for i, a := range d.Alerts {
+		want := "http://a.example/x/ack?alert=" + a.Fingerprint
+		if a.Fingerprint == n.Alerts[0].Fingerprint.String() || a.Status != "firing" {
+			want = ""
+		}
+		if got := a.Annotations["ack_url"]; got != want {
+			t.Errorf("alert %d: got %q, want %q", i, got, want)
+		}
+	}
+	if got := d.CommonAnnotations["ack_url"]; !strings.HasPrefix(got, "http://a.example/x/ack?group=") {
+		t.Errorf("of the group: %q", got)
+	}
+	n = sendertest.Gallery()["digest"]
+	if got := notifier.TemplateData(&n, "http://a.example/x").CommonAnnotations["ack_url"]; got != "http://a.example/x" {
+		t.Errorf("of a digest: %q", got)
+	}
+	if got := notifier.TemplateData(&n, ""); got.CommonAnnotations["ack_url"] != "" || got.Alerts[0].Annotations["ack_url"] != "" {
+		t.Error("there is no page to link to")
 	}
 }
 

@@ -77,7 +77,18 @@ func (s *Sender) render(n *alertd.Notification) string {
 	p := &page{color: s.color, which: notifier.Which(n)}
 	firing, resolved := notifier.Split(n)
 	p.title(n, len(firing) > 0)
-	p.body(n, firing, resolved)
+	if n.Summary != nil {
+		p.summary(n, firing, resolved)
+	} else {
+		p.body(n, firing, resolved)
+	}
+	switch u := notifier.AckLink(n, s.external); {
+	case u == "":
+	case n.Collective():
+		p.field("Acks", "Acks", u)
+	default:
+		p.field("Ack", "Ack", u)
+	}
 	if u := notifier.SilenceLink(n, s.external); u != "" {
 		p.field("Silence", "Silence", u)
 	}
@@ -110,9 +121,16 @@ func (p *page) body(n *alertd.Notification, firing, resolved []alertd.Notified) 
 		p.alert(n, a)
 		p.WriteString("\n")
 	}
-	left := n.Truncated
-	left += p.list("Also", n, firing[min(details, len(firing)):])
-	left += p.list("Resolved", n, resolved)
+	p.more(n.Truncated + p.list("Also", n, firing[min(details, len(firing)):]) + p.list("Resolved", n, resolved))
+}
+
+// summary tells of many groups, a line for each alert.
+func (p *page) summary(n *alertd.Notification, firing, resolved []alertd.Notified) {
+	p.wrapped("", notifier.SummaryNote(n))
+	p.more(n.Truncated + p.list("Firing", n, firing) + p.list("Resolved", n, resolved))
+}
+
+func (p *page) more(left int) {
 	if left > 0 {
 		p.field("", "", fmt.Sprintf("and %d more: alertd alerts", left))
 	}

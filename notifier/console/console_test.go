@@ -85,3 +85,22 @@ func TestEscapesFromOutsideAreNotPrinted(t *testing.T) {
 		t.Errorf("%q", b.String())
 	}
 }
+
+// Where alertd has a page, the console says where to take what fires: the alert, its group, or the list.
+func TestAckLinks(t *testing.T) {
+	for name, want := range map[string]string{
+		"page":     "  Ack       http://alertd.example.org/a/ack?alert=",
+		"grown":    "  Ack       http://alertd.example.org/a/ack?group=",
+		"digest":   "  Acks      http://alertd.example.org/a\n",
+		"summary":  "  Acks      http://alertd.example.org/a\n",
+		"resolved": "",
+	} {
+		var b strings.Builder
+		if _, err := console.New(&b, false, "http://alertd.example.org/a").Send(t.Context(), sendertest.Gallery()[name]); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) || want == "" && strings.Contains(b.String(), "Ack") {
+			t.Errorf("%s: want %q in\n%s", name, want, b.String())
+		}
+	}
+}

@@ -20,6 +20,7 @@ func Gallery() map[string]alertd.Notification {
 		"repeat":   repeated(),
 		"storm":    storm(),
 		"digest":   digest(),
+		"summary":  summary(),
 		"over":     overnight(),
 		"hostile":  hostile(),
 		"bare":     bare(),
@@ -142,6 +143,20 @@ func digest() alertd.Notification {
 	as[1].Changes, as[4].Changes = 7, 4
 	n := notification(alertd.ReasonDigest, as...)
 	n.Digest, n.Group, n.GroupLabels = true, "digest:office:ops", labels.EmptyLabels()
+	return n
+}
+
+// summary stands for what found no place within the limit of its receiver.
+func summary() alertd.Notification {
+	n := storm()
+	n.Alerts, n.Truncated = n.Alerts[:8], 480
+	for i := range n.Alerts[6:] {
+		n.Alerts[6+i] = over(n.Alerts[6+i], 40*time.Second)
+	}
+	disk := alert("DiskUsageHigh", "orders-db", alertd.Warning, 2*time.Minute, 0.87, "/var/lib/postgresql on orders-db is 87% full", "Find what grew with du, then prune old backups.")
+	n.Alerts = append(n.Alerts, disk)
+	n.Reason, n.Group, n.GroupLabels, n.Seq = alertd.ReasonLimit, "summary:ops", labels.EmptyLabels(), 3
+	n.Summary = &alertd.Summary{Firing: 480, Resolved: 9, Limit: 20}
 	return n
 }
 

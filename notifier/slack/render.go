@@ -97,7 +97,7 @@ func mrkdwn(text string) *slack.TextBlockObject {
 	return t
 }
 
-// renderGroup shows a group, or a digest, as it is.
+// renderGroup shows a group, a digest or a summary as it is.
 func renderGroup(n *alertd.Notification, external string, late time.Duration) message {
 	firing, resolved := notifier.Split(n)
 	isFiring := len(firing) > 0
@@ -105,9 +105,14 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 	l := newLayout(n)
 	l.left = n.Truncated
 
-	if len(n.Alerts)+n.Truncated == 1 {
+	switch {
+	case n.Summary != nil:
+		l.section("_" + esc(notifier.SummaryNote(n), 200) + "_")
+		l.list("*Firing*", firing)
+		l.list("*Resolved*", resolved)
+	case len(n.Alerts)+n.Truncated == 1:
 		l.section(l.detail(&n.Alerts[0], ""))
-	} else {
+	default:
 		if n.Digest && len(firing) > 0 {
 			l.section("*Still firing:* " + esc(notifier.BySeverity(firing), 100))
 		}
@@ -117,8 +122,12 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 	}
 	l.button(notifier.AckLink(n, external))
 	footer := l.footer(external, late)
+	text := esc(title, 400)
+	if n.Summary == nil {
+		text += shortly(firing)
+	}
 	return message{
-		text:        esc(title, 400) + shortly(firing),
+		text:        text,
 		plain:       plainText(n, title, external),
 		blocks:      []slack.Block{header(title)},
 		attachments: []slack.Attachment{{Color: color(n, isFiring), Fallback: esc(title, 400), Blocks: slack.Blocks{BlockSet: append(l.blocks, footer)}}},
@@ -200,7 +209,11 @@ func (l *layout) button(u string) {
 	if u == "" || len(l.blocks) >= maxBlocks-3 {
 		return
 	}
-	b := slack.NewButtonBlockElement("ack", "", slack.NewTextBlockObject(slack.PlainTextType, "Acknowledge", false, false))
+	text := "Acknowledge"
+	if l.n.Collective() {
+		text = "Choose what to acknowledge"
+	}
+	b := slack.NewButtonBlockElement("ack", "", slack.NewTextBlockObject(slack.PlainTextType, text, false, false))
 	b.URL = u
 	l.blocks = append(l.blocks, slack.NewActionBlock("", b))
 }

@@ -116,7 +116,7 @@ func (s *Sender) deliver(ctx context.Context, n *alertd.Notification, c composed
 		return "", s.postHook(ctx, c)
 	}
 	channel, ts, known := parseRef(n.Ref)
-	if !known || n.Digest {
+	if !known || n.Collective() {
 		return s.postRoot(ctx, n, c)
 	}
 	err = s.call(c.whole, func(m message) error {
@@ -178,7 +178,7 @@ func (s *Sender) Find(ctx context.Context, n alertd.Notification) (ref string, f
 		return "", false, nil
 	}
 	oldest := fmt.Sprintf("%d.000000", n.PlannedAt.Add(-time.Minute).Unix())
-	if channel, ts, known := parseRef(n.Ref); known && !n.Digest {
+	if channel, ts, known := parseRef(n.Ref); known && !n.Collective() {
 		found, err := s.findReply(ctx, channel, ts, oldest, n.ID)
 		if found {
 			return n.Ref, true, nil

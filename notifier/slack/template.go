@@ -104,7 +104,7 @@ func (s *Sender) compose(n *alertd.Notification) (c composed, err error) {
 		}
 		*t.to = notifier.Line(v, maxShort)
 	}
-	if s.cfg.Texts == nil {
+	if s.cfg.Texts == nil || n.Summary != nil { // which no template for a group says well
 		return c, nil
 	}
 	texts, err := s.cfg.Texts.Expand(expand)

@@ -30,6 +30,9 @@ type extra struct {
 
 	SilenceURL string `json:"silenceURL,omitempty"` // where they silence it: a form, filled in
 
+	Summary *alertd.Summary `json:"summary,omitempty"` // what groups it is about, in place of a message for each
+	Note    string          `json:"note,omitempty"`    // the same for people
+
 	Acks    map[alertd.Fingerprint]alertd.Ack `json:"acks,omitempty"`    // who has what
 	Problem string                            `json:"problem,omitempty"` // why this is not the body that the receiver asks for
 }
@@ -69,6 +72,9 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 	body := payload{
 		Data: data, Version: "4", GroupKey: string(n.Group), TruncatedAlerts: truncated,
 		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest, AckURL: notifier.AckLink(n, s.cfg.ExternalURL), SilenceURL: notifier.SilenceLink(n, s.cfg.ExternalURL)},
+	}
+	if n.Summary != nil {
+		body.Alertd.Summary, body.Alertd.Note = n.Summary, notifier.SummaryCounts(n.Summary)+". "+notifier.SummaryNote(n)
 	}
 	for i := range cut.Alerts {
 		if a := &cut.Alerts[i]; a.Ack != nil {

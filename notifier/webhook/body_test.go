@@ -110,3 +110,26 @@ func TestTemplatedURL(t *testing.T) {
 		}
 	}
 }
+
+// A summary is Alertmanager's body about the alerts that it shows, with a note that says what it stands for.
+func TestSummaryHasANote(t *testing.T) {
+	var body struct {
+		GroupKey        string
+		TruncatedAlerts int
+		Alerts          []any
+		Alertd          struct {
+			Note    string
+			Summary alertd.Summary
+		}
+	}
+	if err := json.Unmarshal(send(t, webhook.Config{}, sendertest.Gallery()["summary"]).body, &body); err != nil {
+		t.Fatal(err)
+	}
+	want := "480 more groups firing, 9 resolved. In place of a message for each: ops gets at most 20 a minute."
+	if body.Alertd.Note != want || body.Alertd.Summary != (alertd.Summary{Firing: 480, Resolved: 9, Limit: 20}) {
+		t.Errorf("%+v", body.Alertd)
+	}
+	if body.GroupKey != "summary:ops" || body.TruncatedAlerts != 480 || len(body.Alerts) != 9 {
+		t.Errorf("group %s, %d alerts, %d more", body.GroupKey, len(body.Alerts), body.TruncatedAlerts)
+	}
+}

@@ -92,6 +92,7 @@ func TestBodyIsAlertmanagers(t *testing.T) {
   "groupLabels": {"alertname": "ApplicationDown"},
   "commonLabels": {"alertname": "ApplicationDown", "severity": "critical"},
   "commonAnnotations": {
+    "ack_url": "http://alertd.example.org/ack?group=%7B%7D%3A%7Balertname%3D%22ApplicationDown%22%7D",
     "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
     "trace_url": "https://traces.example.org/4bf92f3577b34da6a3ce929d0e0e4736"
   },
@@ -102,6 +103,7 @@ func TestBodyIsAlertmanagers(t *testing.T) {
       "status": "firing",
       "labels": {"alertname": "ApplicationDown", "service": "checkout", "severity": "critical"},
       "annotations": {
+        "ack_url": "http://alertd.example.org/ack?alert=da049d45037a89af",
         "next_step": "Roll back the last deployment",
         "runbook_url": "https://runbooks.example.org/application-down",
         "summary": "checkout is down",
