@@ -75,7 +75,7 @@ type destination struct {
 // queue holds the jobs of one group.
 type queue struct {
 	jobs      []queued
-	criticals int  // how many of them are critical
+	criticals int  // how many of them are critical, and fire
 	busy      bool // an attempt runs
 	index     int  // in the heap; -1: not in it
 }
@@ -142,7 +142,7 @@ func (o *Outbox) Offer(jobs ...Job) {
 		o.inHand[n.ID] = struct{}{}
 		o.seq++
 		d := o.destination(n.Receiver + "/" + n.Integration)
-		d.push(n.Group, queued{Job: j, seq: o.seq, at: now, critical: n.Severity() == alertd.Critical})
+		d.push(n.Group, queued{Job: j, seq: o.seq, at: now, critical: n.Severity() == alertd.Critical && n.Status() == "firing"})
 		if d.running < o.workers {
 			d.running++
 			o.wg.Go(func() { o.work(d) })

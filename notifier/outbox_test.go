@@ -98,6 +98,32 @@ func TestCriticalFirstAndGroupsInOrder(t *testing.T) {
 	})
 }
 
+// What is over has time: after a storm, its many ends do not delay the next page.
+func TestAPageOvertakesWhatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got attempts
+		o := notifier.NewOutbox(got.report, notifier.Options{Workers: 1})
+		o.SetSenders(map[string]notifier.Sender{"ops/slack/0": sender(func(context.Context, alertd.Notification) (string, error) {
+			time.Sleep(time.Second)
+			return "", nil
+		})})
+		over := func(id string) notifier.Job {
+			j := job(id, id, alertd.Critical)
+			j.Notification.Alerts = slices.Clone(j.Notification.Alerts)
+			j.Notification.Alerts[0].State = alertd.Resolved
+			return j
+		}
+		o.Offer(over("r1"), over("r2"), over("r3"))
+		synctest.Wait()
+		o.Offer(job("c1", "d", alertd.Critical))
+		time.Sleep(time.Minute)
+		equal(t, got.lines(), "r1#1 delivered", "c1#1 delivered", "r2#1 delivered", "r3#1 delivered")
+		if err := o.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // Whatever is offered, and however long attempts take: each job is reported once, the jobs of a group never
 // overlap and never change places.
 func TestGroupsAreSequential(t *testing.T) {
