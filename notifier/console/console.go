@@ -114,6 +114,7 @@ func (p *page) body(n *alertd.Notification, firing, resolved []alertd.Notified) 
 		p.alert(n, &n.Alerts[0])
 		return
 	}
+	firing, resolved, flapping := notifier.Restless(n, firing, resolved)
 	for i := range firing[:min(details, len(firing))] {
 		a := &firing[i]
 		word := notifier.Word(a.Severity(), true)
@@ -121,7 +122,11 @@ func (p *page) body(n *alertd.Notification, firing, resolved []alertd.Notified) 
 		p.alert(n, a)
 		p.WriteString("\n")
 	}
-	p.more(n.Truncated + p.list("Also", n, firing[min(details, len(firing)):]) + p.list("Resolved", n, resolved))
+	left := n.Truncated
+	left += p.list("Also", n, firing[min(details, len(firing)):])
+	left += p.list("Resolved", n, resolved)
+	left += p.list("Flapping", n, flapping)
+	p.more(left)
 }
 
 // summary tells of many groups, a line for each alert.

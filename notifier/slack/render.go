@@ -117,8 +117,10 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 			l.section("*Still firing:* " + esc(notifier.BySeverity(firing), 100))
 		}
 		l.advice(firing)
-		l.details("*Also firing*", firing)
-		l.list(resolvedTitle(n), resolved)
+		steady, over, flapping := notifier.Restless(n, firing, resolved)
+		l.details("*Also firing*", steady)
+		l.list(resolvedTitle(n), over)
+		l.list("*Flapping*", flapping)
 	}
 	l.button(notifier.AckLink(n, external))
 	footer := l.footer(external, late)
