@@ -162,7 +162,8 @@ func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step,
 	}
 	first := all[0]
 	happened := first.Kind == KindTransition && first.From == string(alertd.Inactive)
-	if happened && slices.ContainsFunc(all, func(s Step) bool { return s.Kind == KindJoined }) {
+	decided := slices.IndexFunc(all, func(s Step) bool { return s.Kind != KindTransition })
+	if happened && decided > 0 && all[decided].Kind == KindJoined {
 		return all, nil
 	}
 	// The last time before that it joined a group that it did not leave, else the last time that it began.

@@ -125,8 +125,12 @@ func TestWhyLongAfter(t *testing.T) {
 		turned(slow, alertd.Inactive, alertd.ReasonTrue, monday), joined(slow, monday),
 		turned(slow, alertd.Inactive, alertd.ReasonTrue, monday.Add(2*time.Hour)),
 	))
+	apply(t, s, record(3,
+		alertd.Entry{Time: monday.Add(50 * time.Hour), Flushed: &alertd.Flushed{Group: group, Told: []alertd.Fingerprint{slow.Fingerprint}, Spoke: true}},
+		joined(slow, monday.Add(60*time.Hour)), // and once more, later: that is not the way to what was told
+	))
 	again := Question{Alert: "Slow", Since: monday.Add(time.Hour)}
-	if chains, err := s.Why(t.Context(), again); err != nil || len(chains) != 1 || inShort(chains[0].Steps) != "abc transition firing|abc joined|abc transition firing" {
+	if chains, err := s.Why(t.Context(), again); err != nil || len(chains) != 1 || inShort(chains[0].Steps) != "abc transition firing|abc joined|abc transition firing|abc told|abc joined" {
 		t.Errorf("it never left its group: %v, %v", chains, err)
 	}
 	again = Question{Alert: "Slow", Since: monday.Add(-time.Hour), Until: monday.Add(time.Hour)}
