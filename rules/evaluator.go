@@ -94,7 +94,7 @@ type Stats struct {
 	MissedSlots    uint64 // ticks that were never evaluated, because Run came too late
 	TooNew         uint64 // samples refused: more than ten minutes ahead of our clock
 	TooOld         uint64 // samples refused: before the window of their series
-	Duplicates     uint64 // samples for an instant that their series has already
+	Duplicates     uint64 // samples for an instant that their series has already, and that change nothing
 	Unread         uint64 // samples that no rule reads
 	Late           uint64 // samples after their slot that made a key be evaluated again at slots, see lateness
 	TooLate        uint64 // samples after their slot that came too late for that: the slot stays as it was
@@ -427,35 +427,41 @@ func (k *key) sorted(use int) []*series {
 
 func (e *Evaluator) clock(now time.Time) { e.now = now.UnixMilli() }
 
-// Warm puts samples into the window as if they had been there before: nothing is evaluated because of them.
+// Warm puts samples into the window as if they had been there before: nothing is evaluated because of them. Messages come
+// in the order of the stream.
 func (e *Evaluator) Warm(samples []alertd.Sample) {
 	for i := range samples {
 		if s := e.seriesOf(&samples[i]); s != nil {
-			e.store(s, &samples[i])
+			e.store(s, &samples[i], true)
 		}
 	}
 }
 
 // Append takes in the samples of one message, all of them before any is evaluated. Run evaluates what they touch.
 // seq is the message's sequence in the EVENTS stream, 0 for samples that the daemon makes itself.
+//
+// Of two samples of a series for the same millisecond the one that is later in the stream counts. A message with a sequence
+// that is not higher than all before it is delivered again: it adds what is not there and replaces nothing. Neither do the
+// daemon's own samples.
 func (e *Evaluator) Append(now time.Time, seq uint64, samples []alertd.Sample) {
 	e.clock(now)
 	e.heard(seq)
+	later := seq > e.highest
 	e.highest = max(e.highest, seq)
 	for batch := range slices.Chunk(samples, batchSamples) {
-		e.take(batch, now.UnixNano(), seq)
+		e.take(batch, now.UnixNano(), seq, later)
 	}
 }
 
-// take takes in some of the samples of a message.
-func (e *Evaluator) take(samples []alertd.Sample, now int64, seq uint64) {
+// take takes in some of the samples of a message, which is later in the stream than all before it, or is not.
+func (e *Evaluator) take(samples []alertd.Sample, now int64, seq uint64, later bool) {
 	e.batch = e.batch[:0]
 	for i := range samples {
 		e.batch = append(e.batch, e.seriesOf(&samples[i]))
 	}
 	e.window.fetchSeries(e.batch)
 	for i, s := range e.batch {
-		if s == nil || !e.store(s, &samples[i]) {
+		if s == nil || !e.store(s, &samples[i], later) {
 			continue
 		}
 		for _, t := range s.touches {
@@ -464,9 +470,10 @@ func (e *Evaluator) take(samples []alertd.Sample, now int64, seq uint64) {
 	}
 }
 
-// store puts a sample into its series. It reports false if the sample is refused. A duplicate is not refused: that a sample
-// is in the window does not mean that it was evaluated.
-func (e *Evaluator) store(s *series, sample *alertd.Sample) bool {
+// store puts a sample into its series; if it is later in the stream, also in the place of one for the same instant. It
+// reports false if the sample is refused. A duplicate is not refused: that a sample is in the window does not mean that
+// it was evaluated.
+func (e *Evaluator) store(s *series, sample *alertd.Sample, later bool) bool {
 	e.taken++
 	if valid := sample.ValidFor.Milliseconds(); valid != s.validFor && sample.T >= s.newest {
 		s.validFor = valid
@@ -483,14 +490,16 @@ func (e *Evaluator) store(s *series, sample *alertd.Sample) bool {
 		e.counts.TooOld++
 		return false
 	case duplicate:
-		e.counts.Duplicates++
-	case stored:
-		if !sample.Trace.IsZero() {
-			s.remember(exemplar{sample.T, sample.V, sample.Trace})
+		if !later || !s.replace(sample.T, sample.V, sample.H) {
+			e.counts.Duplicates++
+			return true
 		}
-		for _, t := range s.touches {
-			t.key.heard(t.slot, sample.T)
-		}
+	}
+	if !sample.Trace.IsZero() {
+		s.remember(exemplar{sample.T, sample.V, sample.Trace})
+	}
+	for _, t := range s.touches {
+		t.key.heard(t.slot, sample.T)
 	}
 	return true
 }

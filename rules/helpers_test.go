@@ -52,7 +52,8 @@ func sample(t testing.TB, text string, at time.Time, v float64) alertd.Sample {
 	return alertd.Sample{Labels: metric(t, text), T: at.UnixMilli(), V: v}
 }
 
-// oracle holds every sample it was ever given and searches all of it: the simplest storage that is right.
+// oracle holds every sample it was ever given, of one instant the last, and searches all of it: the simplest storage that is
+// right.
 type oracle struct {
 	series map[string]*oracleSeries
 }
@@ -73,9 +74,11 @@ func (o *oracle) add(samples ...alertd.Sample) {
 			o.series[s.Labels.String()] = x
 		}
 		i, there := slices.BinarySearch(x.ts, s.T)
-		if !there {
-			x.ts, x.vs = slices.Insert(x.ts, i, s.T), slices.Insert(x.vs, i, s.V)
+		if there {
+			x.vs[i] = s.V
+			continue
 		}
+		x.ts, x.vs = slices.Insert(x.ts, i, s.T), slices.Insert(x.vs, i, s.V)
 	}
 }
 

@@ -44,6 +44,21 @@ func (s *series) insertHistogram(t int64, h *histogram.FloatHistogram) appended 
 	return stored
 }
 
+// replaceHistogram puts another histogram in the place of the one for an instant. It reports false if it is the same, or if
+// there is none.
+func (s *series) replaceHistogram(t int64, h *histogram.FloatHistogram) bool {
+	i := sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T >= t })
+	if i == len(s.hists) || s.hists[i].T != t || s.hists[i].H.Equals(h) {
+		return false
+	}
+	s.hists[i].H = h
+	s.hint(i)
+	if i+1 < len(s.hists) {
+		s.hint(i + 1)
+	}
+	return true
+}
+
 func (s *series) histogramAt(t int64) bool {
 	i := sort.Search(len(s.hists), func(i int) bool { return s.hists[i].T >= t })
 	return i < len(s.hists) && s.hists[i].T == t

@@ -135,6 +135,8 @@ groups:
     expr: sum by (s) (rate(e[5m] offset 1m)) / sum by (s) (rate(r[10m])) > 0.1 and on (s) max_over_time(up{job=~"a"}[1h:1m]) > 0
   - {alert: Any, expr: '{__name__=~"a.*"} > 1'}
   - {record: 'a:b', expr: sum(x)}
+  - {alert: Simple, expr: 'sum by (s) (rate(e[5m])) > 1'}
+  - {alert: Fixed, expr: 'm @ 1609746000 > 1'}
 - name: past
   query_offset: 1m
   rules: [{alert: Past, expr: m > 1}]`))
@@ -152,7 +154,12 @@ groups:
 	if e := x[2]; e.Rule != nil || e.Record != "a:b" || e.Keyed || !e.TicksOnly {
 		t.Errorf("%+v", e)
 	}
-	if e := x[3]; e.Keyed || !e.TicksOnly {
+	if e := x[5]; e.Keyed || !e.TicksOnly {
 		t.Errorf("%+v", e)
+	}
+	for i, want := range []bool{false, false, true, true, false, true} {
+		if x[i].Compiled != want {
+			t.Errorf("%s: compiled %v", x[i].Expr, x[i].Compiled)
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"cmp"
+	"math"
 	"slices"
 	"sort"
 
@@ -79,7 +81,7 @@ const (
 )
 
 // append adds a sample. The window begins at cutoff; of what is older only the newest sample is kept, since for an
-// instant later than it that is still the value. A second sample for one instant is ignored, as in Prometheus.
+// instant later than it that is still the value. A second sample for one instant changes nothing, see replace.
 // A native histogram, where there is one, is the value.
 func (s *series) append(t int64, v float64, h *histogram.FloatHistogram, cutoff int64) appended {
 	s.marked = s.marked || value.IsStaleNaN(v)
@@ -202,20 +204,10 @@ func compress(points []promql.FPoint) sealed {
 func (s *series) insertSealed(t int64, v float64) appended {
 	i := sort.Search(len(s.sealed), func(i int) bool { return s.sealed[i].to >= t })
 	i = min(i, len(s.sealed)-1) // between the last run and the head: at the end of the run
-	var points []promql.FPoint
-	at := -1
-	for it := s.sealed[i].chunk.Iterator(nil); it.Next() != chunkenc.ValNone; {
-		pt, pv := it.At()
-		if pt == t {
-			return duplicate
-		}
-		if pt > t && at < 0 {
-			at = len(points)
-		}
-		points = append(points, promql.FPoint{T: pt, F: pv})
-	}
-	if at < 0 {
-		at = len(points)
+	points := s.sealed[i].points()
+	at, there := search(points, t)
+	if there {
+		return duplicate
 	}
 	points = slices.Insert(points, at, promql.FPoint{T: t, F: v})
 	runs := []sealed{compress(points)}
@@ -224,6 +216,44 @@ func (s *series) insertSealed(t int64, v float64) appended {
 	}
 	s.sealed = slices.Replace(s.sealed, i, i+1, runs...)
 	return stored
+}
+
+func (r sealed) points() (out []promql.FPoint) {
+	for it := r.chunk.Iterator(nil); it.Next() != chunkenc.ValNone; {
+		t, v := it.At()
+		out = append(out, promql.FPoint{T: t, F: v})
+	}
+	return out
+}
+
+// search finds the first of the points that is not before t, and whether it is of that instant.
+func search(points []promql.FPoint, t int64) (int, bool) {
+	return slices.BinarySearchFunc(points, t, func(p promql.FPoint, t int64) int { return cmp.Compare(p.T, t) })
+}
+
+// replace puts another value in the place of the one for an instant. It reports false if it is the same, or of the other
+// kind: of a float and a native histogram the first stays.
+func (s *series) replace(t int64, v float64, h *histogram.FloatHistogram) bool {
+	if h != nil || s.histogramAt(t) {
+		return h != nil && s.replaceHistogram(t, h)
+	}
+	points, run := s.head, -1
+	if len(s.sealed) > 0 && t < s.head[0].T {
+		run = sort.Search(len(s.sealed), func(i int) bool { return s.sealed[i].to >= t })
+		if run == len(s.sealed) {
+			return false
+		}
+		points = s.sealed[run].points()
+	}
+	i, there := search(points, t)
+	if !there || math.Float64bits(points[i].F) == math.Float64bits(v) {
+		return false
+	}
+	points[i].F = v
+	if run >= 0 {
+		s.sealed[run] = compress(points)
+	}
+	return true
 }
 
 // at is the newest sample that is not newer than t.

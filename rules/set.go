@@ -152,6 +152,7 @@ type Explanation struct {
 	Partition    Partition     // how it is keyed, or why it is evaluated whole
 	Keyed        bool          // evaluated key by key as samples arrive
 	TicksOnly    bool          // evaluated at the group's interval only
+	Compiled     bool          // answered by a compiled program, and by Prometheus's engine only where that cannot
 	LookBack     time.Duration // longest of its selectors that are not fixed to a time
 	Fixed        []Fixed       // the others
 	Metrics      []string      // metrics whose samples wake it, sorted
@@ -164,10 +165,15 @@ func (s *Set) Explain() []Explanation {
 	for _, r := range s.all() {
 		metrics := slices.DeleteFunc(slices.Clone(r.metrics), aboutAlerts)
 		slices.Sort(metrics)
+		compiled := false
+		if r.expr != nil {
+			own, _ := uses(r.expr)
+			compiled = compile(r.expr, own, 0, defaultLookbackDelta) != nil
+		}
 		out = append(out, Explanation{
 			Rule: r.meta, Record: r.record, File: r.group.file, Line: r.line, Column: r.column, Group: r.group.name,
 			Expr: r.text, Partition: r.partition, Metrics: metrics,
-			Keyed: r.eventDriven() && !r.partition.IsWhole(), TicksOnly: r.expr != nil && !r.eventDriven(),
+			Keyed: r.eventDriven() && !r.partition.IsWhole(), TicksOnly: r.expr != nil && !r.eventDriven(), Compiled: compiled,
 			LookBack: r.lookBack(defaultLookbackDelta), Fixed: r.fixes(made),
 		})
 	}

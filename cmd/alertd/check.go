@@ -379,6 +379,13 @@ func explained(e rules.Explanation) string {
 		fmt.Fprintf(&b, "  evaluated as samples arrive, but whole: %s\n", e.Partition.Whole)
 	}
 	fmt.Fprintf(&b, "  woken by %s; looks back %s\n", strings.Join(e.Metrics, ", "), model.Duration(e.LookBack))
+	switch {
+	case e.Compiled:
+	case len(e.Fixed) > 0:
+		b.WriteString("  computed by Prometheus's engine, as all that has @: each time costs more than that of a common shape\n")
+	default:
+		b.WriteString("  computed by Prometheus's engine: each time costs more than that of a common shape\n")
+	}
 	for _, f := range e.Fixed {
 		fmt.Fprintf(&b, "  keeps %s from %s to %s, which it is fixed to\n", f.Metric, f.From.Format(time.RFC3339), f.To.Format(time.RFC3339))
 	}
