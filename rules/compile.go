@@ -31,8 +31,9 @@ import (
 //
 // A program keeps its buffers from one run to the next, so it must not run twice at the same time.
 type program struct {
-	root node
-	out  promql.Vector
+	root  node
+	out   promql.Vector
+	joins bool // has an aggregation or an operation of two vectors
 }
 
 // node is a part of a program that gives a vector. The elements are good until its next run. It reports false if
@@ -75,14 +76,14 @@ func compile(expr parser.Expr, uses []use, first int, delta time.Duration) *prog
 			n.number, n.of = i, len(c.aggregates)
 		}
 	}
-	return &program{root: root}
+	return &program{root: root, joins: c.joins}
 }
 
-// run answers for a key, or for all of a rule. A rule that falls apart into keys is answered key by key then as well: the
-// answers are the same, none depends on another key's, and what a key remembers helps again.
+// run answers for a key, or for all of a rule. A rule that falls apart into keys is answered key by key then as well, if
+// there is something to join: the answers are the same, none depends on another key's, and what a key remembers helps again.
 func (p *program) run(v view, at int64) (promql.Vector, bool) {
 	p.out = p.out[:0]
-	if v.key != nil || v.rule.meta == nil || v.rule.partition.IsWhole() {
+	if v.key != nil || !p.joins || v.rule.meta == nil || v.rule.partition.IsWhole() {
 		ok := p.add(call{v, at})
 		return p.out, ok
 	}
@@ -111,6 +112,7 @@ type compiler struct {
 	next       int
 	delta      int64
 	aggregates []*aggregateNode
+	joins      bool
 }
 
 // takes gives the number of the selector that comes next, and whether programs can read it.
@@ -199,7 +201,7 @@ func (c *compiler) aggregate(e *parser.AggregateExpr) node {
 	if e.Without {
 		n.cut = sorted(append(slices.Clone(e.Grouping), alertd.LabelMetric))
 	}
-	c.aggregates = append(c.aggregates, n)
+	c.aggregates, c.joins = append(c.aggregates, n), true
 	return n
 }
 
@@ -237,6 +239,7 @@ func (c *compiler) binary(e *parser.BinaryExpr) node {
 		}
 		n := &matchNode{op: e.Op, left: l, right: r, on: m.On, names: sorted(m.MatchingLabels), asBool: e.ReturnBool, index: make(map[string]int)}
 		n.cut = n.names
+		c.joins = true
 		if !m.On {
 			n.cut = sorted(append(slices.Clone(m.MatchingLabels), alertd.LabelMetric))
 		}

@@ -18,17 +18,21 @@ const (
 	pointsPerLine = 4
 )
 
-// fetchKeys looks at what evaluating the next few of these keys will read, every time that it is their turn.
+// fetchKeys looks at what evaluating the next few of these keys will read, every time that it is their turn. A key whose
+// program reads one series is left out: that is soon done, and the processor is at the next key before it has to wait.
 func (w *window) fetchKeys(keys []*key, i int) {
 	if i%batchKeys != 0 || w.count < manySeries {
 		return
 	}
 	var x int64
-	keys = keys[i:min(i+batchKeys, len(keys))]
-	for _, k := range keys {
-		x += k.newest + k.at + int64(len(k.memos))
+	ahead := w.ahead[:0]
+	for _, k := range keys[i:min(i+batchKeys, len(keys))] {
+		if p := k.rule.program; p != nil && p.joins {
+			ahead = append(ahead, k)
+			x += k.newest + k.at + int64(len(k.memos))
+		}
 	}
-	for _, k := range keys {
+	for _, k := range ahead {
 		for _, list := range k.members {
 			x += int64(len(list))
 		}
@@ -41,23 +45,23 @@ func (w *window) fetchKeys(keys []*key, i int) {
 			}
 		}
 	}
-	for _, k := range keys {
+	for _, k := range ahead {
 		for _, list := range k.members {
 			for _, s := range list[:min(len(list), fewMembers)] {
 				x += s.keep + int64(len(s.hists))
 			}
 		}
 	}
-	for _, k := range keys {
+	for _, k := range ahead {
 		for _, list := range k.members {
 			for _, s := range list[:min(len(list), fewMembers)] {
-				for i := 0; i < len(s.head); i += pointsPerLine {
-					x += s.head[i].T
+				for j := 0; j < len(s.head); j += pointsPerLine {
+					x += s.head[j].T
 				}
 			}
 		}
 	}
-	w.fetched += x
+	w.ahead, w.fetched = ahead, w.fetched+x
 }
 
 // fetchSeries looks at what taking in a sample for each of these will read; some may be nil.

@@ -24,7 +24,8 @@ type window struct {
 	nameless []*index            // selectors of many
 	families map[string]*family  // by the metric's name
 	count    int
-	looked   int   // series that had to be compared with matchers, ever
+	looked   int // series that had to be compared with matchers, ever
+	ahead    []*key
 	fetched  int64 // means nothing: a sum over what was looked at ahead of time, so that it is looked at
 }
 
