@@ -232,7 +232,7 @@ func TestSlots(t *testing.T) {
 					want = append(want, fmt.Sprintf("%s %s since %s", finding(a.Labels, a.Value, a.Annotations), a.State, a.ActiveAt.Sub(began)))
 				}
 			}
-			for _, a := range m.Alerts() {
+			for _, a := range m.Alerts(b.now) {
 				if a.State == alertd.Resolved {
 					continue
 				}
