@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little. One that has none counts
 	// for a tenth of it.
 	snapshotEvery = 2_000
+	// snapshotAlerts is for how many alerts it is one commit more: a state that is large costs much to save, and a restart much anyway.
+	snapshotAlerts = 50
 	// settle is how often dirty keys are looked at while a backlog is read.
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
@@ -80,7 +83,7 @@ type arrival struct {
 // saved is what a snapshot holds: the engine's state, and up to which event it has been decided.
 type saved struct {
 	Checkpoint uint64          `json:"checkpoint"`
-	Engine     json.RawMessage `json:"engine"`
+	Engine     json.RawMessage `json:"engine,omitempty"`
 
 	// Traceparents of the newest decision about each alert, as far as they are remembered.
 	Decided map[alertd.Fingerprint]string `json:"decided,omitempty"`
@@ -279,7 +282,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 		l.unsaved += 0.1
 	}
 	l.entries = nil
-	if last && l.unsaved >= snapshotEvery {
+	if last && l.unsaved >= max(snapshotEvery, float64(l.machine.Len())/snapshotAlerts) {
 		l.snapshot(ctx)
 	}
 	return nil
@@ -371,18 +374,43 @@ func (l *leader) next() time.Time {
 
 // snapshot saves the state, so that the next start folds only what comes after it.
 func (l *leader) snapshot(ctx context.Context) {
-	state, err := l.machine.Snapshot()
-	if err == nil {
-		state, err = json.Marshal(saved{Checkpoint: l.checkpoint, Engine: state, Decided: l.traces.save()})
-	}
-	if err == nil {
-		err = l.journal.SaveSnapshot(ctx, l.seq, state)
-	}
-	if err != nil {
+	if err := l.journal.SaveSnapshot(ctx, l.seq, snapshotOf{l}); err != nil {
 		l.log.Warn("snapshot not saved, the next start folds more of the journal", "error", err)
 		return
 	}
 	l.unsaved = 0
+}
+
+// snapshotOf writes what saved reads.
+type snapshotOf struct{ *leader }
+
+// WriteTo implements io.WriterTo.
+func (l snapshotOf) WriteTo(w io.Writer) (n int64, err error) {
+	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Decided: l.traces.save()})
+	if err != nil {
+		return 0, err
+	}
+	out := &counting{to: w}
+	_, err = fmt.Fprintf(out, `%s,"engine":`, head[:len(head)-1])
+	if err == nil {
+		err = l.machine.WriteSnapshot(out)
+	}
+	if err == nil {
+		_, err = io.WriteString(out, "}")
+	}
+	return out.n, err
+}
+
+// counting counts what is written.
+type counting struct {
+	to io.Writer
+	n  int64
+}
+
+func (c *counting) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 // adopt makes a new policy the one that decides.

@@ -1,8 +1,11 @@
 package engine
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 
 	"alertd"
 	"alertd/grouping"
@@ -15,7 +18,6 @@ const snapshotVersion = 1
 type snapshot struct {
 	Version  int              `json:"version"`
 	Policy   string           `json:"policy"`
-	Alerts   []*alertd.Alert  `json:"alerts"`
 	Over     []farewell       `json:"over,omitempty"`
 	Before   []storedEpisodes `json:"before,omitempty"`
 	Groups   *grouping.Set    `json:"groups"`
@@ -23,14 +25,40 @@ type snapshot struct {
 	Acks     []storedAck      `json:"acks,omitempty"`
 	Outbox   []storedLine     `json:"outbox"`
 	Limits   []storedLane     `json:"limits,omitempty"`
+	Alerts   []*alertd.Alert  `json:"alerts,omitempty"` // written one by one: of a storm, they are nearly all there is
 }
 
-// Snapshot writes the state. Equal states give equal bytes.
+// Snapshot is the state as [Machine.WriteSnapshot] writes it.
 func (m *Machine) Snapshot() ([]byte, error) {
-	return json.Marshal(snapshot{
-		Version: snapshotVersion, Policy: m.version, Alerts: m.alerts.sorted(), Over: m.alerts.over, Before: m.alerts.before.stored(),
+	var b bytes.Buffer
+	err := m.WriteSnapshot(&b)
+	return b.Bytes(), err
+}
+
+// WriteSnapshot writes the state as JSON. Equal states give equal bytes. The whole of it is never in memory at once.
+func (m *Machine) WriteSnapshot(w io.Writer) error {
+	rest, err := json.Marshal(snapshot{
+		Version: snapshotVersion, Policy: m.version, Over: m.alerts.over, Before: m.alerts.before.stored(),
 		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(), Limits: m.outbox.storedLanes(),
 	})
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(w, 64<<10) // keeps the first error
+	_, _ = out.Write(rest[:len(rest)-1])
+	_, _ = out.WriteString(`,"alerts":[`)
+	for i, a := range m.alerts.sorted() {
+		b, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			_ = out.WriteByte(',')
+		}
+		_, _ = out.Write(b)
+	}
+	_, _ = out.WriteString("]}")
+	return out.Flush()
 }
 
 // Restore returns a machine with the state that Snapshot wrote, ready to apply what the journal holds after it.

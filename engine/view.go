@@ -149,5 +149,8 @@ func (m *Machine) Stats() Stats {
 	return s
 }
 
+// Len is the number of alerts that are not inactive, those resolved lately included.
+func (m *Machine) Len() int { return len(m.alerts.byPrint) }
+
 // PolicyVersion is the policy that the journal last heard of.
 func (m *Machine) PolicyVersion() string { return m.version }

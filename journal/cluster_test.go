@@ -95,7 +95,7 @@ func TestCluster(t *testing.T) {
 	if _, err := b.Append(t.Context(), commitN(21)); !errors.Is(err, ErrFenced) {
 		t.Fatalf("a handle that has seen nothing appended: %v", err)
 	}
-	if err := a.SaveSnapshot(t.Context(), 20, []byte("twenty")); err != nil {
+	if err := a.SaveSnapshot(t.Context(), 20, strings.NewReader("twenty")); err != nil {
 		t.Fatal(err)
 	}
 	if seq, state, err := b.LoadSnapshot(t.Context()); err != nil || seq != 20 || string(state) != "twenty" {

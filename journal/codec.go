@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	"alertd"
@@ -139,42 +140,64 @@ const (
 	maxState      = 1 << 30 // bytes of an unpacked state: a bound for a damaged or hostile one
 )
 
-// zstdWriter and zstdReader are safe for concurrent use and cost much to make.
-var (
-	zstdWriter = sync.OnceValue(func() *zstd.Encoder {
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
-		if err != nil {
-			panic(err) // only for options that do not exist
-		}
-		return w
-	})
-	zstdReader = sync.OnceValue(func() *zstd.Decoder {
-		r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxState), zstd.WithDecoderConcurrency(1))
-		if err != nil {
-			panic(err) // only for options that do not exist
-		}
-		return r
-	})
-)
+// zstdReader is safe for concurrent use and costs much to make.
+var zstdReader = sync.OnceValue(func() *zstd.Decoder {
+	r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxState), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		panic(err) // only for options that do not exist
+	}
+	return r
+})
 
 // packSnapshot writes a snapshot of the state at seq, where the commit's checksum is sum (hexadecimal).
-func packSnapshot(seq uint64, sum string, state []byte) ([]byte, error) {
-	if len(state) > maxState {
-		return nil, fmt.Errorf("snapshot: a state of %d bytes is larger than %d", len(state), maxState)
+func packSnapshot(seq uint64, sum string, state io.WriterTo) ([]byte, error) {
+	b, _, err := packState(state)
+	if err != nil {
+		return nil, err
 	}
+	return b, sealSnapshot(b, seq, sum)
+}
+
+// packState compresses a state, behind the room that sealSnapshot needs, and says how many bytes it had before. It never has
+// all of them in memory.
+func packState(state io.WriterTo) (b []byte, size int64, err error) {
+	var packed bytes.Buffer
+	packed.Write(make([]byte, snapshotHead))
+	w, err := zstd.NewWriter(&packed, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	if err != nil {
+		return nil, 0, fmt.Errorf("snapshot: %w", err)
+	}
+	size, err = state.WriteTo(&bounded{w, maxState})
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, size, fmt.Errorf("snapshot: %w", err)
+	}
+	return packed.Bytes(), size, nil
+}
+
+// bounded refuses what is more than left.
+type bounded struct {
+	to   io.Writer
+	left int
+}
+
+func (w *bounded) Write(b []byte) (int, error) {
+	if w.left -= len(b); w.left < 0 {
+		return 0, fmt.Errorf("a state is larger than %d bytes", maxState)
+	}
+	return w.to.Write(b)
+}
+
+// sealSnapshot says in the head of a packed state what it is of.
+func sealSnapshot(b []byte, seq uint64, sum string) error {
 	rawSum, err := hex.DecodeString(sum)
 	if err != nil || len(rawSum) != sha256.Size {
-		return nil, fmt.Errorf("snapshot: %q is not a checksum", sum)
+		return fmt.Errorf("snapshot: %q is not a checksum", sum)
 	}
-	b := make([]byte, 0, snapshotHead+len(state)/4)
-	b = append(b, snapshotMagic...)
-	b = binary.BigEndian.AppendUint64(b, seq)
-	b = append(b, rawSum...)
-	b = append(b, make([]byte, sha256.Size)...)
-	b = zstdWriter().EncodeAll(state, b)
 	own := sha256.Sum256(b[snapshotHead:])
-	copy(b[snapshotHead-sha256.Size:], own[:])
-	return b, nil
+	head := binary.BigEndian.AppendUint64(append(b[:0], snapshotMagic...), seq)
+	head = append(head, rawSum...)
+	_ = append(head, own[:]...)
+	return nil
 }
 
 // unpackSnapshot reads what packSnapshot wrote, or says that it is something else.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"alertd"
@@ -48,7 +49,7 @@ func FuzzDecode(f *testing.F) {
 }
 
 func FuzzUnpackSnapshot(f *testing.F) {
-	b, err := packSnapshot(7, sumOf(nil), []byte("state"))
+	b, err := packSnapshot(7, sumOf(nil), strings.NewReader("state"))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func FuzzUnpackSnapshot(f *testing.F) {
 		if err != nil {
 			return
 		}
-		b2, err := packSnapshot(seq, sum, state)
+		b2, err := packSnapshot(seq, sum, bytes.NewReader(state))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func FuzzUnpackSnapshot(f *testing.F) {
 
 // A small state must not unpack to more than the bound, however it was made.
 func TestSnapshotIsBounded(t *testing.T) {
-	b, err := packSnapshot(1, sumOf(nil), make([]byte, 16<<20))
+	b, err := packSnapshot(1, sumOf(nil), bytes.NewReader(make([]byte, 16<<20)))
 	if err != nil {
 		t.Fatal(err)
 	}

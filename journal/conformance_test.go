@@ -266,7 +266,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		}
 		save := func(seq uint64) {
 			t.Helper()
-			if err := l.SaveSnapshot(t.Context(), seq, []byte("state")); err != nil {
+			if err := l.SaveSnapshot(t.Context(), seq, strings.NewReader("state")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -542,7 +542,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		fill(t, l, 9)
 		save := func(seq uint64, state string) {
 			t.Helper()
-			if err := l.SaveSnapshot(t.Context(), seq, []byte(state)); err != nil {
+			if err := l.SaveSnapshot(t.Context(), seq, strings.NewReader(state)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -581,7 +581,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		l := s.handle()
 		fill(t, l, 5)
 		for _, seq := range []uint64{2, 5} {
-			if err := l.SaveSnapshot(t.Context(), seq, []byte("old")); err != nil {
+			if err := l.SaveSnapshot(t.Context(), seq, strings.NewReader("old")); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -595,7 +595,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		if seq, _, err := l.LoadSnapshot(t.Context()); !errors.Is(err, ErrNoSnapshot) {
 			t.Errorf("loaded %d, %v", seq, err)
 		}
-		if err := l.SaveSnapshot(t.Context(), 3, []byte("new")); err != nil {
+		if err := l.SaveSnapshot(t.Context(), 3, strings.NewReader("new")); err != nil {
 			t.Fatal(err)
 		}
 		if seq, b, err := l.LoadSnapshot(t.Context()); err != nil || seq != 3 || string(b) != "new" {
@@ -645,7 +645,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 						continue
 					}
 					seq := rapid.Uint64Range(1, uint64(len(model))).Draw(rt, "snapshot")
-					if err := handles[h].SaveSnapshot(t.Context(), seq, fmt.Append(nil, seq)); err != nil {
+					if err := handles[h].SaveSnapshot(t.Context(), seq, strings.NewReader(fmt.Sprint(seq))); err != nil {
 						rt.Fatal(err)
 					}
 					snapshot = max(snapshot, seq)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"alertd"
@@ -71,8 +72,8 @@ type Log interface {
 	Last(ctx context.Context) (uint64, error)
 
 	// SaveSnapshot keeps a state that folding the journal up to seq, inclusive, gave. It replaces an older snapshot as
-	// a whole or not at all; one that is not newer than what is kept already does nothing.
-	SaveSnapshot(ctx context.Context, seq uint64, state []byte) error
+	// a whole or not at all; one that is not newer than what is kept already does nothing. The state is written once.
+	SaveSnapshot(ctx context.Context, seq uint64, state io.WriterTo) error
 
 	// LoadSnapshot returns the newest state that is whole and belongs to this journal. Sequence 0 means that none was
 	// ever saved; ErrNoSnapshot that what was saved cannot be used.

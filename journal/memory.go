@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -212,7 +213,7 @@ func (m *Memory) Trim(_ context.Context, before time.Time) (uint64, error) {
 }
 
 // SaveSnapshot implements [Log].
-func (m *Memory) SaveSnapshot(_ context.Context, seq uint64, state []byte) error {
+func (m *Memory) SaveSnapshot(_ context.Context, seq uint64, state io.WriterTo) error {
 	m.store.mu.Lock()
 	defer m.store.mu.Unlock()
 	if seq == 0 || seq > uint64(len(m.store.messages)) {

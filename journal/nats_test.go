@@ -345,7 +345,7 @@ func child(ctx context.Context, dir string) error {
 		}
 		fmt.Println(seq)
 		if seq%20 == 0 {
-			if err := l.SaveSnapshot(ctx, seq, fmt.Append(nil, seq)); err != nil {
+			if err := l.SaveSnapshot(ctx, seq, strings.NewReader(fmt.Sprint(seq))); err != nil {
 				return err
 			}
 		}

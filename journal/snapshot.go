@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -33,10 +34,15 @@ type slot struct {
 }
 
 // SaveSnapshot implements [Log].
-func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state []byte) error {
+func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state io.WriterTo) error {
+	packed, size, err := packState(state)
+	if err != nil {
+		return err
+	}
+	n.log.Debug("snapshot packed", "seq", seq, "bytes", len(packed), "state_bytes", size)
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
-	return answered(ctx, func() error { return n.save(ctx, seq, state) })
+	return answered(ctx, func() error { return n.save(ctx, seq, packed) })
 }
 
 // answered does what f does until a server answers: the bucket of a cluster that has just been made, or whose leader
@@ -50,14 +56,13 @@ func answered(ctx context.Context, f func() error) error {
 	}
 }
 
-// save writes over the older of the two snapshots.
-func (n *NATS) save(ctx context.Context, seq uint64, state []byte) error {
+// save writes a packed state over the older of the two snapshots.
+func (n *NATS) save(ctx context.Context, seq uint64, packed []byte) error {
 	sum, err := n.sumAt(ctx, seq)
 	if err != nil {
 		return fmt.Errorf("snapshot: commit %d: %w", seq, err)
 	}
-	b, err := packSnapshot(seq, sum, state)
-	if err != nil {
+	if err := sealSnapshot(packed, seq, sum); err != nil {
 		return err
 	}
 	bucket, err := n.bucket(ctx)
@@ -85,11 +90,11 @@ func (n *NATS) save(ctx context.Context, seq uint64, state []byte) error {
 	if newest.name == target {
 		target = slots[1]
 	}
-	w, err := bucket.Put(ctx, jetstream.ObjectMeta{Name: target, Metadata: map[string]string{sequenceMeta: strconv.FormatUint(seq, 10)}}, bytes.NewReader(b))
+	w, err := bucket.Put(ctx, jetstream.ObjectMeta{Name: target, Metadata: map[string]string{sequenceMeta: strconv.FormatUint(seq, 10)}}, bytes.NewReader(packed))
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	n.log.Debug("snapshot saved", "seq", seq, "bytes", w.Size, "state_bytes", len(state))
+	n.log.Debug("snapshot saved", "seq", seq, "bytes", w.Size)
 	return nil
 }
 
