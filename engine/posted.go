@@ -3,6 +3,8 @@ package engine
 import (
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 )
 
@@ -45,6 +47,10 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	}
 	if firing {
 		m.alerts.alive[fp] = ends
+		if p.GeneratorURL == old.GeneratorURL && labels.Equal(p.Annotations, old.Annotations) {
+			delete(m.alerts.latest, fp) // nothing new, which is the rule: then there is no second copy of it
+			return
+		}
 		m.alerts.note(fp, latest{at: m.now, annotations: alertd.Texts(p.Annotations), generatorURL: p.GeneratorURL})
 		return
 	}
