@@ -553,10 +553,10 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 				t.Errorf("loaded %d (%d bytes), %v; want %d", got, len(b), err, seq)
 			}
 		}
-		if err := l.SaveSnapshot(t.Context(), 10, nil); err == nil {
+		if err := l.SaveSnapshot(t.Context(), 10, strings.NewReader("")); err == nil {
 			t.Error("a snapshot of a commit that is not there was saved")
 		}
-		if err := l.SaveSnapshot(t.Context(), 0, nil); err == nil {
+		if err := l.SaveSnapshot(t.Context(), 0, strings.NewReader("")); err == nil {
 			t.Error("a snapshot of sequence 0 was saved")
 		}
 		save(3, "three")
