@@ -105,6 +105,9 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) 
 		}
 	}
 	if old != nil && m.inPlace(now, &old.Silence, &want) {
+		if old.State(now) == alertd.SilenceActive {
+			want.StartsAt = old.StartsAt
+		}
 		return SilencesSet{[]alertd.Silence{want}}, want.ID, nil
 	}
 	want.ID = newID
@@ -127,7 +130,7 @@ func (m *Machine) inPlace(now time.Time, old, want *alertd.Silence) bool {
 	}
 	switch old.State(now) {
 	case alertd.SilenceActive:
-		return want.StartsAt.Equal(old.StartsAt) && !want.EndsAt.Before(now)
+		return want.StartsAt.Unix() == old.StartsAt.Unix() && !want.EndsAt.Before(now) // some clients know seconds only
 	case alertd.SilencePending:
 		return !want.StartsAt.Before(now) && want.EndsAt.After(want.StartsAt)
 	default:

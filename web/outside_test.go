@@ -221,8 +221,8 @@ func TestManyTabs(t *testing.T) {
 			if err != nil || resp.StatusCode != http.StatusOK || resp.ContentLength != int64(len(body)) {
 				t.Errorf("%s: %s, %d bytes of %d, %v", target, resp.Status, len(body), resp.ContentLength, err)
 			}
-			if strings.Contains(string(body), "<script") {
-				t.Errorf("%s has a script, which may hold a connection", target)
+			if strings.Contains(withoutOurScript(string(body)), "<script") {
+				t.Errorf("%s has another script, which may hold a connection", target)
 			}
 		}
 	}
@@ -242,4 +242,9 @@ func BenchmarkDashboardOf10000(b *testing.B) {
 	for b.Loop() {
 		get(b, h, "/")
 	}
+}
+
+// withoutOurScript is a page without the only script that may run in it.
+func withoutOurScript(body string) string {
+	return strings.Replace(body, "<script>"+fragment+"</script>", "", 1)
 }

@@ -48,6 +48,7 @@ type seen struct {
 // view is the page in words. The template only places them.
 type view struct {
 	Style   template.CSS
+	Script  template.JS
 	Icon    template.URL
 	Refresh int // seconds
 	Paused  bool
@@ -81,7 +82,7 @@ type count struct {
 
 func (s *seen) view() view {
 	v := view{
-		Style: template.CSS(style), Refresh: int(refresh.Seconds()), //nolint:gosec // our own file
+		Style: template.CSS(style), Script: template.JS(fragment), Refresh: int(refresh.Seconds()), //nolint:gosec // our own files
 		Now: s.moment(s.now, ""), Blind: s.blind,
 	}
 	waits := map[alertd.Fingerprint]*held{}

@@ -58,13 +58,20 @@ var files embed.FS
 //go:embed style.css
 var style string
 
+//go:embed fragment.js
+var fragment string
+
 var pages = template.Must(template.New("").ParseFS(files, "*.html"))
 
-// policy lets a page use its own style sheet, its icon and forms of our own, and nothing else: no script, frame or picture,
-// whatever a label says.
+// policy lets a page use its own style sheet, its own script, its icon and forms of our own, and nothing else: no other
+// script, no frame or picture, whatever a label says.
 var policy = func() string {
-	sum := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+	hash := func(text string) string {
+		sum := sha256.Sum256([]byte(text))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return "default-src 'none'; style-src " + hash(style) + "; script-src " + hash(fragment) +
+		"; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }()
 
 // refresh is how often a page that nobody paused asks again.
