@@ -53,6 +53,7 @@ type Options struct {
 	State     State
 	Version   string
 	StartedAt time.Time
+	Invalid   func(alerts int) // counts what was posted and makes no sense; nil: nobody does
 	Log       *slog.Logger     // nil: nothing is logged
 	Now       func() time.Time // nil: time.Now
 }
@@ -61,6 +62,9 @@ type Options struct {
 func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Invalid == nil {
+		o.Invalid = func(int) {}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

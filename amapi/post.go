@@ -32,6 +32,7 @@ func (a *api) postAlerts(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(faults) > 0 {
 		f := join(faults)
+		a.o.Invalid(len(faults))
 		a.o.Log.Warn("alerts that were posted make no sense", "stored", len(alerts), "refused", len(faults), "why", f.text)
 		return f
 	}

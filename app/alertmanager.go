@@ -37,9 +37,13 @@ func (a *App) do(ctx context.Context, plan func(*leader) (engine.Input, error)) 
 // Post takes alerts that somebody else has judged, as Prometheus posts them to an Alertmanager. When it returns nil, they
 // are remembered.
 func (a *App) Post(ctx context.Context, alerts []alertd.Posted) error {
-	return a.do(ctx, func(*leader) (engine.Input, error) {
+	err := a.do(ctx, func(*leader) (engine.Input, error) {
 		return engine.AlertsPosted{Alerts: alerts, ResolveTimeout: a.current.Load().resolveTimeout}, nil
 	})
+	if err == nil {
+		a.metrics.alertmanager.posted(alerts, clock())
+	}
+	return err
 }
 
 // Standing returns the alerts that fire, and what hides them.

@@ -56,7 +56,10 @@ func (a *App) handler() http.Handler {
 		Rules: a.ruleStatus, Series: series{a}, Silences: a,
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
 		Dashboard: web.New(pages), Alert: web.Alert(pages), Runbooks: web.Runbooks(pages), SilencePages: web.SilencePages(pages),
-		V2:      amapi.New(amapi.Options{State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log}),
+		V2: amapi.New(amapi.Options{
+			State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log,
+			Invalid: func(n int) { a.metrics.alertmanager.invalid.WithLabelValues("v2").Add(float64(n)) },
+		}),
 		Release: a.Release, Ack: a.Ack, AckPage: web.Ack(web.AckOptions{Select: a.Selected, Ack: a.Ack, Log: a.log}),
 	})
 }

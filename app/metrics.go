@@ -29,6 +29,7 @@ type metrics struct {
 	commit           prometheus.Histogram
 	reloadOK         prometheus.Gauge
 	reloadAt         prometheus.Gauge
+	alertmanager     alertmanagerMetrics
 }
 
 func newMetrics(a *App) *metrics {
@@ -69,6 +70,7 @@ func newMetrics(a *App) *metrics {
 	})
 	m.reloadOK = gauge("alertd_config_last_reload_successful", "Whether the last reload of the configuration succeeded.")
 	m.reloadAt = gauge("alertd_config_last_reload_timestamp_seconds", "When the configuration was last reloaded.")
+	m.alertmanager = newAlertmanagerMetrics(m.registry)
 	m.reloaded(true)
 	m.registry.MustRegister(m.commit, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), loopCollector{a})
@@ -80,6 +82,7 @@ func (m *metrics) handler() http.Handler {
 }
 
 func (m *metrics) reloaded(ok bool) {
+	m.alertmanager.reloaded(ok)
 	m.reloadOK.Set(0)
 	if ok {
 		m.reloadOK.Set(1)
@@ -96,6 +99,7 @@ func (m *metrics) count(e *alertd.Entry) {
 		m.withheld.WithLabelValues(string(e.Withheld.Reason)).Inc()
 	case e.Attempted != nil:
 		m.attempts.WithLabelValues(e.Attempted.Receiver, e.Attempted.Integration, string(e.Attempted.Outcome), string(e.Attempted.Class)).Inc()
+		m.alertmanager.attempted(e.Attempted)
 	}
 }
 
@@ -134,7 +138,7 @@ var (
 func (c loopCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descLeading, descAlerts, descGroups, descOutbox, descCheckpoint, descSeries, descWindow, descBytes, descEvals,
-		descMissed, descRefused, descSettle, descLate,
+		descMissed, descRefused, descSettle, descLate, descAMAlerts, descAMSilences, descAMConfig,
 	} {
 		ch <- d
 	}
@@ -156,6 +160,12 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, st := range []alertd.State{alertd.Pending, alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing, alertd.Resolved} {
 			gauge(descAlerts, float64(s.Alerts[st]), string(st))
 		}
+		gauge(descAMAlerts, float64(s.Active-s.Suppressed), "active")
+		gauge(descAMAlerts, float64(s.Suppressed), "suppressed")
+		gauge(descAMAlerts, 0, "unprocessed") // who hears of an alert is known as soon as it fires
+		for _, st := range []alertd.SilenceState{alertd.SilencePending, alertd.SilenceActive, alertd.SilenceExpired} {
+			gauge(descAMSilences, float64(s.Silences[st]), string(st))
+		}
 		gauge(descGroups, float64(s.Groups))
 		gauge(descOutbox, float64(s.Pending))
 		gauge(descCheckpoint, float64(l.checkpoint))
@@ -175,6 +185,9 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(descRefused, float64(w.Duplicates), "duplicate")
 		counter(descRefused, float64(w.Unread), "no rule reads it")
 	})
+	if p := c.app.current.Load(); p != nil {
+		gauge(descAMConfig, configHash(p.engine.Version))
+	}
 	leading := 0.0
 	if c.app.leading.Load() {
 		leading = 1

@@ -134,16 +134,29 @@ func (m *Machine) GroupViews(now time.Time) []alertd.GroupView {
 
 // Stats counts what the machine holds.
 type Stats struct {
-	Alerts  map[alertd.State]int
-	Groups  int
-	Pending int // notifications on their way
+	Alerts     map[alertd.State]int
+	Active     int // alerts that fire
+	Suppressed int // of those: hidden by a silence or by another alert
+	Groups     int
+	Pending    int // notifications on their way
+	Silences   map[alertd.SilenceState]int
 }
 
 // Stats returns the counts of now.
 func (m *Machine) Stats() Stats {
-	s := Stats{Alerts: map[alertd.State]int{}, Groups: m.groups.Len()}
+	s := Stats{Alerts: map[alertd.State]int{}, Groups: m.groups.Len(), Silences: map[alertd.SilenceState]int{}}
 	for _, a := range m.alerts.byPrint {
 		s.Alerts[a.State]++
+		if !a.State.Active() {
+			continue
+		}
+		s.Active++
+		if _, _, inhibited := m.inhibitor.InhibitedBy(a.Labels); inhibited || len(m.silencedBy(a)) > 0 {
+			s.Suppressed++
+		}
+	}
+	for _, silence := range m.silences {
+		s.Silences[silence.State(m.now)]++
 	}
 	s.Pending = len(m.outbox.byID)
 	return s

@@ -210,11 +210,12 @@ func clean(s string) string {
 	}, s)
 }
 
-// linkTo is a URL as Slack takes it, or "".
+// linkTo is a URL as Slack takes it, or "". What no URL may have, people's templates have all the same, mostly behind the #
+// of a link to a silence; with it encoded, what they have encoded themselves stays as it is.
 func linkTo(u string) string {
 	var b strings.Builder
 	for i := range len(u) {
-		if c := u[i]; c < utf8.RuneSelf {
+		if c := u[i]; c < utf8.RuneSelf && !strings.ContainsRune(" \"<>\\^`{|}", rune(c)) {
 			b.WriteByte(c)
 		} else {
 			fmt.Fprintf(&b, "%%%02X", c)
