@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"alertd/engine"
 	"alertd/rules"
 	"alertd/runbooks"
 )
@@ -35,7 +36,7 @@ func TestReviewRunbooks(t *testing.T) {
 	}
 	a := &App{external: "http://alertd.example", log: slog.New(slog.DiscardHandler)}
 	a.metrics = newMetrics(a)
-	a.current.Store(&policy{rules: set, runbooks: books})
+	a.current.Store(&policy{rules: set, runbooks: books, engine: &engine.Policy{}})
 	a.reviewRunbooks(t.Context(), s.Client())
 	got := strings.Join(a.review.problems(), "\n")
 	want := "Bare has no runbook\nrunbooks/Old.md is for Old, which no rule is called\n" +
@@ -47,7 +48,7 @@ func TestReviewRunbooks(t *testing.T) {
 	a.metrics.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, kind := range []string{"dangling", "unused", "dead"} {
 		if line := `alertd_runbook_problems{kind="` + kind + `"} 1`; !strings.Contains(w.Body.String(), line) {
-			t.Errorf("no %s", line)
+			t.Errorf("no %s in %d %s", line, w.Code, w.Body)
 		}
 	}
 }
