@@ -139,6 +139,9 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.groups.Mark(a.Fingerprint, a.State.Active())
 		m.letGo(a.Fingerprint)
 		m.source(&a)
+		if e.Transition.Reason == alertd.ReasonDelivering {
+			m.outbox.hasten(destination{a.Labels.Get("receiver"), a.Labels.Get("integration")}, e.Time)
+		}
 	case e.Joined != nil:
 		m.groups.Join(e.Time, *e.Joined)
 	case e.Scheduled != nil:

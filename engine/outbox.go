@@ -61,6 +61,7 @@ type pending struct {
 	Tried        int                 `json:"tried"`           // attempts that were answered
 	Due          time.Time           `json:"due"`             // of the next attempt
 	Maybe        bool                `json:"maybe,omitempty"` // an attempt may have arrived without an answer
+	Hastened     bool                `json:"hastened,omitempty"`
 
 	lines []*line // its own first
 }
@@ -181,6 +182,16 @@ func (o *outbox) settle(a alertd.Attempted, lives func(alertd.GroupKey) bool) {
 	o.remove(p)
 	for _, l := range p.lines {
 		o.forget(l.group, lives(l.group))
+	}
+}
+
+// hasten lets what waits to be tried again leave at once, since its destination takes notifications again. It does so once
+// for each: one that its receiver never takes, while it takes others, is tried at the pace of its own failures.
+func (o *outbox) hasten(to destination, now time.Time) {
+	for p := range o.todo {
+		if p.to() == to && p.Tried > 0 && !p.Hastened && p.Due.After(now) {
+			p.Due, p.Hastened = now, true
+		}
 	}
 }
 
