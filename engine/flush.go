@@ -287,7 +287,7 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 		grouping.SortNotified(alerts)
 		cut := len(alerts) - fit(alerts, bytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
-			ID: id + "-" + shortHash(r.Name+"/"+in.Name), Receiver: r.Name, Integration: in.Name,
+			ID: m.outbox.unused(id + "-" + shortHash(r.Name+"/"+in.Name)), Receiver: r.Name, Integration: in.Name,
 			Group: key, GroupLabels: shared, RouteLabels: s.group.RouteLabels, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
 		}, Groups: s.others, Waits: m.waits(destination{r.Name, in.Name})}})

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"alertd"
@@ -108,6 +109,16 @@ func (o *outbox) plan(e *alertd.Planned) {
 func (o *outbox) next() uint64 {
 	o.count++
 	return o.count
+}
+
+// unused is an ID that no other notification in the outbox has: an alert may begin, end and begin again within one instant,
+// when a backlog is read, and each of its groups counts from 1.
+func (o *outbox) unused(id string) string {
+	free := id
+	for n := 2; o.byID[free] != nil; n++ {
+		free = id + "-" + strconv.Itoa(n)
+	}
+	return free
 }
 
 // enter puts a notification into its lines: behind all others if it waits, else behind those that do not.

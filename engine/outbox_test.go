@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/prometheus/model/labels"
+
 	"alertd"
 	"alertd/engine"
 )
@@ -52,5 +54,36 @@ func TestAGroupKeepsItsThread(t *testing.T) {
 			t.Errorf("firing=%v leaves with reference %q, want %q", tt.bad, d.Notification.Ref, tt.ref)
 		}
 		answer(tt.then)
+	}
+}
+
+// An alert that begins and ends again and again within one instant, as where a backlog is read, says each under an ID of its
+// own: under one, the receiver would take the second for the first come twice.
+func TestEpisodesOfOneInstant(t *testing.T) {
+	c := newComing(t)
+	ids := map[string]bool{}
+	for range 6 {
+		c.fires = !c.fires
+		p := alertd.Posted{Labels: labels.FromStrings("alertname", "Link"), StartsAt: c.now}
+		if !c.fires {
+			p.EndsAt = c.now
+		}
+		in := engine.Input(engine.AlertsPosted{Alerts: []alertd.Posted{p}, ResolveTimeout: time.Hour})
+		for due, ok := c.now, true; ok && !due.After(c.now); due, ok = c.m.Next() {
+			for _, e := range c.m.Step(c.now, in) {
+				if e.Planned == nil {
+					continue
+				}
+				if id := e.Planned.Notification.ID; ids[id] {
+					t.Errorf("%s twice", id)
+				} else {
+					ids[id] = true
+				}
+			}
+			in = nil
+		}
+	}
+	if len(ids) < 3 {
+		t.Fatalf("only %d were told", len(ids))
 	}
 }
