@@ -206,7 +206,7 @@ func (d *Decoder) message() {
 			i = d.line(i)
 		default:
 			if d.next(i) {
-				d.refuse(i, "%s is not an event; an event is a JSON object, several stand one a line or in [ ]", excerpt(b[i:]))
+				d.refuse(i, "%s is not an event; write a JSON object (several one a line, or in [ ]), a line name{label=\"value\"} 1, or a line measurement,tag=value field=1", excerpt(b[i:]))
 			}
 			i = after(b, i, "\n")
 		}

@@ -302,11 +302,6 @@ func (t *Tests) NeedsRouting() bool {
 	return false
 }
 
-var (
-	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
-	intoType     = regexp.MustCompile(` into \S*\.(\w+)`)
-)
-
 // yamlError says a mistake with its place, and without the names of our types.
 func yamlError(name string, err error) error {
 	var all []string
@@ -318,16 +313,64 @@ func yamlError(name string, err error) error {
 	var errs []error
 	for _, text := range all {
 		text = unknownField.ReplaceAllString(text, "unknown field $1")
-		text = intoType.ReplaceAllString(text, " into $1")
 		line := "1"
 		if rest, ok := strings.CutPrefix(text, "line "); ok {
 			if digits, what, ok := strings.Cut(rest, ": "); ok {
 				line, text = digits, what
 			}
 		}
+		if m := wrongShape.FindStringSubmatch(text); m != nil {
+			text = misfit(m[1], m[2], m[3])
+		}
 		errs = append(errs, fmt.Errorf("%s:%s: %s", name, line, text))
 	}
 	return errors.Join(errs...)
+}
+
+var (
+	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	wrongShape   = regexp.MustCompile("^cannot unmarshal !!(\\w+)(?: `(.*)`)? into (\\S+)$")
+)
+
+// misfit says what stands where something else has to, and what that looks like. The words are those of the YAML library:
+// kind is a tag, text the value where it is short, and into a type of Go's.
+func misfit(kind, text, into string) string {
+	found := strconv.Quote(text)
+	switch {
+	case kind == "map":
+		found = "a mapping"
+	case kind == "seq":
+		found = "a list"
+	case text == "":
+		found = "nothing"
+	}
+	element, list := strings.CutPrefix(strings.TrimPrefix(into, "*"), "[]")
+	want := shapes[element[strings.LastIndexByte(element, '.')+1:]]
+	switch {
+	case want == "":
+		return found + " cannot stand here"
+	case list:
+		want = "a list of " + want
+	}
+	return fmt.Sprintf("%s cannot stand here; write %s", found, want)
+}
+
+// shapes are what the parts of a file look like, by the name of their type.
+var shapes = map[string]string{
+	"testCase":          "{name: …, interval: 1m, input_series: […], alert_rule_test: […]}",
+	"inputSeries":       "{series: 'up{job=\"a\"}', values: '1 0x9'}",
+	"alertTest":         "{eval_time: 5m, alertname: …, exp_alerts: […]}",
+	"expectedAlert":     "{exp_labels: {…}, exp_annotations: {…}}",
+	"exprTest":          "{expr: …, eval_time: 5m, exp_samples: […]}",
+	"expectedSample":    "{labels: 'up{job=\"a\"}', value: 1}",
+	"inputEvent":        "{at: 5m, type: deployment.completed, service: …}",
+	"inputSilence":      "{from: 5m, until: 1h, matchers: ['alertname=\"…\"']}",
+	"notification":      "{at: 5m, receiver: …, status: firing, alerts: […]}",
+	"notifiedAlert":     "{labels: {alertname: …}, state: firing}",
+	"map[string]string": "{name: value}",
+	"float64":           "a number",
+	"bool":              "true or false",
+	"string":            "a text",
 }
 
 // locate notes in which line everything stands that can fail.

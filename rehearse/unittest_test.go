@@ -161,14 +161,19 @@ tests:
 
 func TestMistakesInTests(t *testing.T) {
 	for tests, want := range map[string]string{
-		"rule_file: [a.yaml]\n":                              "t.yaml:1: unknown field rule_file",
-		"tests:\n  - name: x\n    alert_rule_tests: []\n":    "t.yaml:3: unknown field alert_rule_tests",
-		"tests:\n  - interval: soon\n":                       `t.yaml:2: "soon" is not a duration; write for example 1m30s`,
-		"group_eval_order:\n  [a, b, a]\n":                   `t.yaml:2: group "a" comes twice in group_eval_order; remove one`,
-		"tests:\n  - start_timestamp: tomorrow\n":            `t.yaml:2: start_timestamp "tomorrow" is neither RFC 3339 (2026-01-16T17:00:00+01:00) nor Unix seconds`,
-		"tests:\n  - events: [{at: 5m}]\n":                   "t.yaml:2: an event has no type; write type: deployment.completed",
-		"tests:\n  - notifications: [{at: 5 o'clock}]\n":     `t.yaml:2: "5 o'clock" is neither an offset from the start (5m, 1h30m) nor a time (RFC 3339)`,
-		"tests:\n  - notifications: [{status: happening}]\n": `t.yaml:2: status "happening" is neither firing nor resolved`,
+		"rule_file: [a.yaml]\n":                                              "t.yaml:1: unknown field rule_file",
+		"tests:\n  - name: x\n    alert_rule_tests: []\n":                    "t.yaml:3: unknown field alert_rule_tests",
+		"tests:\n  - interval: soon\n":                                       `t.yaml:2: "soon" is not a duration; write for example 1m30s`,
+		"group_eval_order:\n  [a, b, a]\n":                                   `t.yaml:2: group "a" comes twice in group_eval_order; remove one`,
+		"tests:\n  - start_timestamp: tomorrow\n":                            `t.yaml:2: start_timestamp "tomorrow" is neither RFC 3339 (2026-01-16T17:00:00+01:00) nor Unix seconds`,
+		"tests:\n  - events: [{at: 5m}]\n":                                   "t.yaml:2: an event has no type; write type: deployment.completed",
+		"tests:\n  - notifications: [{at: 5 o'clock}]\n":                     `t.yaml:2: "5 o'clock" is neither an offset from the start (5m, 1h30m) nor a time (RFC 3339)`,
+		"tests:\n  - notifications: [{status: happening}]\n":                 `t.yaml:2: status "happening" is neither firing nor resolved`,
+		"tests:\n  - notifications: [{alerts: [DiskFull]}]\n":                `t.yaml:2: "DiskFull" cannot stand here; write {labels: {alertname: …}, state: firing}`,
+		"tests:\n  name: x\n":                                                "t.yaml:2: a mapping cannot stand here; write a list of {name: …, interval: 1m, input_series: […], alert_rule_test: […]}",
+		"tests:\n  - input_series: 'up'\n":                                   `t.yaml:2: "up" cannot stand here; write a list of {series: 'up{job="a"}', values: '1 0x9'}`,
+		"fuzzy_compare: nearly\n":                                            `t.yaml:1: "nearly" cannot stand here; write true or false`,
+		"tests:\n  - promql_expr_test:\n    - exp_samples: [{value: [1]}]\n": "t.yaml:3: a list cannot stand here; write a number",
 		"tests: {\n": "t.yaml:1: did not find expected node content",
 	} {
 		_, err := rehearse.ParseTests("t.yaml", []byte(tests))
