@@ -764,10 +764,7 @@ func (e *Evaluator) runKey(k *key, nanos int64) (alertd.Verdict, bool) {
 		e.counts.Errors++
 		r.last.err = err.Error()
 		k.quiet = 0
-		if r.failing == nil {
-			r.failing = make(map[*key]bool)
-		}
-		r.failing[k] = true
+		r.fails(k)
 		// What was found before is not known to hold at this instant, so k.at stays.
 		return alertd.Verdict{
 			Rule: r.meta, Scope: k.scope, At: time.UnixMilli(at).UTC(), Err: r.last.err, Unknown: e.failed(r, k, at),

@@ -147,9 +147,11 @@ func (e *Evaluator) failed(r *ruleRun, k *key, at int64) (out []alertd.Finding) 
 	}
 	if k == nil {
 		for k := range r.failing {
-			if r.keys[k.scope] == k {
-				out = append(out, e.unknown(r, k, at))
+			if r.keys[k.scope] != k { // its series are gone
+				delete(r.failing, k)
+				continue
 			}
+			out = append(out, e.unknown(r, k, at))
 		}
 	}
 	if len(out) == 0 {
@@ -157,6 +159,17 @@ func (e *Evaluator) failed(r *ruleRun, k *key, at int64) (out []alertd.Finding) 
 	}
 	slices.SortFunc(out, byFinding)
 	return slices.CompactFunc(out, func(a, b alertd.Finding) bool { return labels.Equal(a.Labels, b.Labels) })
+}
+
+// fails notes a key that could not be evaluated, for the next time that the whole rule cannot be.
+func (r *ruleRun) fails(k *key) {
+	if r.meta.OnError != alertd.Alarm {
+		return
+	}
+	if r.failing == nil {
+		r.failing = make(map[*key]bool)
+	}
+	r.failing[k] = true
 }
 
 // unknown is a finding about a key, or about all of the rule, whose value nobody knows.
