@@ -338,7 +338,7 @@ func TestNeverTrueIsNeverTrue(t *testing.T) {
 			t.Fatalf("%s is called never true and gives %v", text, v)
 		}
 	})
-	if flagged == 0 {
+	if flagged == 0 && !testing.Short() { // which draws so few that none of them may be
 		t.Error("nothing was called never true, so nothing was tested")
 	}
 }
