@@ -86,6 +86,7 @@ type Alert struct {
 	Expires    time.Time `json:"expires,omitzero"`      // an occurrence stands until then, daemon's clock
 	Scope      string    `json:"scope,omitempty"`       // partition of the rule that yields it, see Verdict
 	RunbookURL string    `json:"runbook_url,omitempty"` // resolved: annotation, or the shipped runbook
+	Dashboards []Link    `json:"dashboards,omitempty"`  // resolved: annotation, and those of the shipped runbook
 	TraceURL   string    `json:"trace_url,omitempty"`
 	Trace      TraceRef  `json:"trace,omitzero"`       // the exemplar that TraceURL links to
 	TraceNote  string    `json:"trace_note,omitempty"` // what it shows: "failed", "took 5.2 s"
@@ -96,6 +97,12 @@ type Alert struct {
 	// What views and notifications add. It is not part of the alert: a [Transition] never holds it.
 	Ack     *Ack `json:"ack,omitempty"`     // who has taken it; nil: nobody
 	Changes int  `json:"changes,omitempty"` // how often it fired or ended within FlapWindow; 0: it does not flap
+}
+
+// Link is an address, http or https, and what people call it.
+type Link struct {
+	Title string `json:"title"`
+	URL   string `json:"url"`
 }
 
 // Name is the label alertname.

@@ -26,6 +26,7 @@ const (
 	AnnotationSummary     = "summary"
 	AnnotationDescription = "description"
 	AnnotationRunbook     = "runbook_url"
+	AnnotationDashboard   = "dashboard_url"
 	AnnotationNextStep    = "next_step" // what the person who is paged does first
 	// AnnotationGroupWait is how long an alert asks a group to wait for others like it, if the group has not spoken yet
 	// and its route does not wait longer: a duration such as "10s", at most a minute.

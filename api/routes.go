@@ -27,6 +27,7 @@ type Alert struct {
 	Summary     string             `json:"summary"`
 	FiredAt     time.Time          `json:"firedAt,omitzero"`
 	RunbookURL  string             `json:"runbookURL"`
+	Dashboards  []alertd.Link      `json:"dashboards,omitempty"`
 	TraceURL    string             `json:"traceURL"`
 	TraceID     string             `json:"traceID"`
 	TraceNote   string             `json:"traceNote,omitempty"` // what the trace shows: "took 5.2 s"
@@ -39,7 +40,8 @@ func alertOf(a *alertd.Alert) Alert {
 		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
 		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
-		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack, TraceNote: a.TraceNote, Changes: a.Changes,
+		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, Dashboards: a.Dashboards, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack,
+		TraceNote: a.TraceNote, Changes: a.Changes,
 	}
 	if a.State.Active() { // Prometheus has no other word for it
 		out.State = string(alertd.Firing)

@@ -82,8 +82,12 @@ func weigh(e *alertd.Entry) int {
 }
 
 func weighAlert(a *alertd.Alert) int {
-	return 420 + len(a.Rule) + len(a.Scope) + len(a.RunbookURL) + len(a.TraceURL) + len(a.GeneratorURL) +
+	size := 420 + len(a.Rule) + len(a.Scope) + len(a.RunbookURL) + len(a.TraceURL) + len(a.GeneratorURL) +
 		weighLabels(a.Labels) + weighLabels(a.Annotations)
+	for _, d := range a.Dashboards {
+		size += 24 + len(d.Title) + len(d.URL)
+	}
+	return size
 }
 
 func weighLabels(ls alertd.Labels) (size int) {

@@ -75,11 +75,16 @@ func (a *App) loadPolicy() (*policy, error) {
 }
 
 // enrich attaches what makes a page actionable: the runbook that the rule names, else the one that alertd has for
-// the alert's name, and a link to the trace of the offending sample.
+// the alert's name, the dashboards of both, and a link to the trace of the offending sample.
 func enrich(al *alertd.Alert, books *runbooks.Index, link *tracectx.Link, external string) {
 	al.RunbookURL = al.Annotations.Get(alertd.AnnotationRunbook)
 	if al.RunbookURL == "" {
 		al.RunbookURL = books.URL(external, al.Name())
+	}
+	rb, _ := books.Find(al.Name())
+	al.Dashboards = rb.Links(al.Labels)
+	if u := al.Annotations.Get(alertd.AnnotationDashboard); u != "" {
+		al.Dashboards = append([]alertd.Link{{Title: runbooks.DashboardTitle, URL: u}}, al.Dashboards...)
 	}
 	if link != nil {
 		al.TraceURL = link.URL(al.Trace, al.Service(), al.At)

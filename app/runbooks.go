@@ -47,6 +47,13 @@ func (a *App) reviewRunbooks(ctx context.Context, client *http.Client) {
 			}
 		}
 	}
+	for _, rb := range p.runbooks.All() {
+		for i := range rb.Dashboards {
+			if page := rb.Dashboards[i].Probe(); page != "" {
+				links = append(links, page)
+			}
+		}
+	}
 	slices.Sort(links)
 	dead := DeadLinks(ctx, client, slices.Compact(links))
 	if ctx.Err() != nil {

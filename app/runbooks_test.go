@@ -30,7 +30,9 @@ func TestReviewRunbooks(t *testing.T) {
 	head := func(alert string) *fstest.MapFile {
 		return &fstest.MapFile{Data: []byte("---\nalert: " + alert + "\nseverity: info\nnext_steps: [x]\n---\n")}
 	}
-	books, err := runbooks.Beside(fstest.MapFS{"runbooks/Known.md": head("Known"), "runbooks/Old.md": head("Old")})
+	known := head("Known")
+	known.Data = []byte(strings.Replace(string(known.Data), "\n---\n", "\ndashboards: ['"+s.URL+"/d/1?service={{ $labels.service }}']\n---\n", 1))
+	books, err := runbooks.Beside(fstest.MapFS{"runbooks/Known.md": known, "runbooks/Old.md": head("Old")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,14 +42,15 @@ func TestReviewRunbooks(t *testing.T) {
 	a.reviewRunbooks(t.Context(), s.Client())
 	got := strings.Join(a.review.problems(), "\n")
 	want := "Bare has no runbook\nrunbooks/Old.md is for Old, which no rule is called\n" +
+		s.URL + "/d/1 leads nowhere: the server answers 404 Not Found\n" +
 		strings.Replace(s.URL, "http://", "http://me:xxxxx@", 1) + "/gone leads nowhere: the server answers 404 Not Found"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	w := httptest.NewRecorder()
 	a.metrics.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	for _, kind := range []string{"dangling", "unused", "dead"} {
-		if line := `alertd_runbook_problems{kind="` + kind + `"} 1`; !strings.Contains(w.Body.String(), line) {
+	for kind, n := range map[string]string{"dangling": "1", "unused": "1", "dead": "2"} {
+		if line := `alertd_runbook_problems{kind="` + kind + `"} ` + n; !strings.Contains(w.Body.String(), line) {
 			t.Errorf("no %s in %d %s", line, w.Code, w.Body)
 		}
 	}

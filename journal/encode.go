@@ -89,6 +89,10 @@ func (o *object) transition(t *alertd.Transition) {
 	o.someTime("expires", a.Expires)
 	o.someText("scope", a.Scope)
 	o.someText("runbook_url", a.RunbookURL)
+	if len(a.Dashboards) > 0 {
+		o.name("dashboards")
+		o.any(a.Dashboards)
+	}
 	o.someText("trace_url", a.TraceURL)
 	if !a.Trace.IsZero() {
 		o.name("trace")

@@ -10,6 +10,7 @@ import (
 
 	"alertd"
 	"alertd/rules"
+	"alertd/runbooks"
 )
 
 func severityMissing(r *run) {
@@ -130,15 +131,27 @@ func valueInLabel(r *run) {
 	})
 }
 
-// Links are the http and https links to runbooks on other servers, sorted, each once. Those with templates are left
-// out, since nobody knows where they lead.
-func Links(set *rules.Set, external string) []string {
+// Links are the http and https links to runbooks on other servers and to dashboards, sorted, each once.
+// Those with templates are left out, since nobody knows where they lead; of a dashboard, the page that its labels are put to.
+// Books may be nil.
+func Links(set *rules.Set, books *runbooks.Index, external string) []string {
 	found := make(map[string]bool)
+	if books != nil {
+		for _, rb := range books.All() {
+			for i := range rb.Dashboards {
+				if page := rb.Dashboards[i].Probe(); page != "" {
+					found[page] = true
+				}
+			}
+		}
+	}
 	for _, g := range set.Groups() {
 		for i := range g.Rules {
-			t, _ := g.Rules[i].Annotation(alertd.AnnotationRunbook)
-			if link, err := url.Parse(t.Value); err == nil && !templated(t.Value) && link.Host != "" && !own(link, external) {
-				found[t.Value] = true
+			for _, name := range []string{alertd.AnnotationRunbook, alertd.AnnotationDashboard} {
+				t, _ := g.Rules[i].Annotation(name)
+				if link, err := url.Parse(t.Value); err == nil && !templated(t.Value) && link.Host != "" && !own(link, external) {
+					found[t.Value] = true
+				}
 			}
 		}
 	}
@@ -175,6 +188,31 @@ func runbookLink(r *run) {
 			r.text(d, t, "runbook_url leads nowhere: %s", r.Dead[t.Value])
 		}
 	})
+}
+
+func dashboardLink(r *run) {
+	r.alerts(func(d *rules.Definition) {
+		t, ok := d.Annotation(alertd.AnnotationDashboard)
+		link, err := url.Parse(strings.TrimSpace(t.Value))
+		switch {
+		case !ok || t.Value == "" || templated(t.Value):
+		case err != nil || link.Scheme != "http" && link.Scheme != "https" || link.Host == "":
+			r.text(d, t, "dashboard_url %q is no link that a browser opens; write https://…", t.Value)
+		case r.Dead[t.Value] != "":
+			r.text(d, t, "dashboard_url leads nowhere: %s", r.Dead[t.Value])
+		}
+	})
+	if r.Runbooks == nil {
+		return
+	}
+	for _, rb := range r.Runbooks.All() {
+		for i := range rb.Dashboards {
+			d := &rb.Dashboards[i]
+			if why := r.Dead[d.Probe()]; why != "" {
+				r.report(rb.File, d.Line, d.Column, "dashboard %q leads nowhere: %s", d.Title, why)
+			}
+		}
+	}
 }
 
 func (r *run) hasRunbook(name string) bool {

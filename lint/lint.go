@@ -48,6 +48,7 @@ var lints = []struct {
 	{Lint{"critical-held", Error, "a critical alert that routing holds back or never pushes"}, criticalHeld},
 	{Lint{"critical-owner", Warning, "a critical alert with nobody to ask: no label or annotation owner or team, no owner in its runbook"}, criticalOwner},
 	{Lint{"critical-runbook", Warning, "a critical alert without runbook_url for which alertd has no runbook"}, criticalRunbook},
+	{Lint{"dashboard-link", Error, "a dashboard_url, or a dashboard of a runbook, that leads nowhere; they are tried with --links"}, dashboardLink},
 	{Lint{"duplicate-rules", Error, "two rules with one name, one expression and one set of labels"}, duplicateRules},
 	{Lint{"event-selector", Warning, "an expr that selects events, event{type=…}, in a rule that is not on events"}, eventSelector},
 	{Lint{"every-error", Warning, "an alert on every error: a counter compared with 0, without rate(), increase() or for"}, everyError},

@@ -54,7 +54,7 @@ func places(found []lint.Finding) []string {
 func TestRuleLints(t *testing.T) {
 	books, err := runbooks.Load(fstest.MapFS{
 		"a.md": {Data: []byte("---\nalert: Owned\nseverity: critical\nowner: web\nnext_steps: [Look.]\n---\nx\n")},
-		"b.md": {Data: []byte("---\nalert: Known\nseverity: critical\nnext_steps: [Look.]\n---\nx\n")},
+		"b.md": {Data: []byte("---\nalert: Known\nseverity: critical\nnext_steps: [Look.]\ndashboards:\n  - https://alive.example/\n  - Pods: https://dead.example/?pod={{ $labels.pod }}\n---\nx\n")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +140,10 @@ func TestRuleLints(t *testing.T) {
 			"{alert: E, expr: a, annotations: {runbook_url: 'https://dead.example/'}}", "{alert: F, expr: a, annotations: {runbook_url: 'https://alive.example/'}}",
 			"{alert: G, expr: a, annotations: {runbook_url: 'javascript:alert(1)'}}", "{alert: H, expr: a, annotations: {runbook_url: /runbooks/Known}}",
 		}, []string{"r.yaml:4:56", "r.yaml:5:56", "r.yaml:8:56", "r.yaml:10:56", "r.yaml:11:56"}},
+		{"dashboard-link", []string{
+			"{alert: A, expr: a, annotations: {dashboard_url: 'd/a'}}", "{alert: B, expr: a, annotations: {dashboard_url: 'https://dead.example/'}}",
+			"{alert: C, expr: a, annotations: {dashboard_url: 'https://alive.example/'}}", "{alert: D, expr: a, annotations: {dashboard_url: 'https://x.example/{{ $labels.x }}'}}",
+		}, []string{"b.md:7:5", "r.yaml:4:58", "r.yaml:5:58"}},
 		{"metric-missing", []string{
 			"{alert: A, expr: here > 1}", "{alert: B, expr: gone > 1}", "{alert: C, expr: 'here / gone > 1'}", "{record: 'r:x', expr: here}", "{alert: D, expr: 'r:x > 1'}",
 			"{alert: E, expr: '{job=\"x\"} > 1'}", "{alert: F, on: event, type: x}",
@@ -273,9 +277,20 @@ func TestLinks(t *testing.T) {
 	set := parse(t, `groups: [{name: g, rules: [
   {alert: A, expr: a, annotations: {runbook_url: 'https://b.example/1'}}, {alert: B, expr: a, annotations: {runbook_url: 'https://a.example/'}},
   {alert: C, expr: a, annotations: {runbook_url: 'https://b.example/1'}}, {alert: D, expr: a, annotations: {runbook_url: 'https://{{ $labels.x }}/'}},
-  {alert: E, expr: a, annotations: {runbook_url: 'https://me.example/runbooks/E'}}, {alert: F, expr: a, annotations: {runbook_url: 'x.md'}}]}]`)
-	if got := lint.Links(set, "https://me.example"); !slices.Equal(got, []string{"https://a.example/", "https://b.example/1"}) {
-		t.Errorf("%v", got)
+  {alert: E, expr: a, annotations: {runbook_url: 'https://me.example/runbooks/E'}}, {alert: F, expr: a, annotations: {runbook_url: 'x.md'}},
+  {alert: G, expr: a, annotations: {dashboard_url: 'https://c.example/d'}}]}]`)
+	books, err := runbooks.Load(fstest.MapFS{"a.md": {Data: []byte("---\nalert: A\nseverity: critical\nnext_steps: [Look.]\ndashboards:\n" +
+		"  - https://d.example/d/a?var={{ $labels.x }}\n  - Host: https://e.example/{{ $labels.x }}\n---\nx\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, books := range map[string]*runbooks.Index{
+		"https://a.example/ https://b.example/1 https://c.example/d":                       nil,
+		"https://a.example/ https://b.example/1 https://c.example/d https://d.example/d/a": books,
+	} {
+		if got := strings.Join(lint.Links(set, books, "https://me.example"), " "); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 

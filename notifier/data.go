@@ -84,6 +84,9 @@ func templateAlert(a *alertd.Alert, externalURL string) amtemplate.Alert {
 		out.GeneratorURL = externalURL
 	}
 	setDefault(out.Annotations, alertd.AnnotationRunbook, a.RunbookURL)
+	if ds := Dashboards(a); len(ds) > 0 {
+		setDefault(out.Annotations, alertd.AnnotationDashboard, ds[0].URL)
+	}
 	setDefault(out.Annotations, "trace_id", a.Trace.TraceID)
 	if link, _ := Trace(a); link != "" {
 		setDefault(out.Annotations, "trace_url", link)

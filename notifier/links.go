@@ -16,6 +16,16 @@ func Runbook(a *alertd.Alert) string {
 	return Link(a.Annotations.Get(alertd.AnnotationRunbook))
 }
 
+// Dashboards are where an alert can be looked at, those that may be linked.
+func Dashboards(a *alertd.Alert) (out []alertd.Link) {
+	for _, d := range a.Dashboards {
+		if d.URL = Link(d.URL); d.URL != "" {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
 // SilenceLink is where a silence for what a notification tells as firing can be made, filled in. "" where nothing fires,
 // alertd has no page, or a summary only counts what fires.
 func SilenceLink(n *alertd.Notification, external string) string {

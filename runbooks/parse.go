@@ -20,6 +20,8 @@ type frontMatter struct {
 	Severity  string   `yaml:"severity"`
 	Owner     string   `yaml:"owner"`
 	NextSteps []string `yaml:"next_steps"`
+
+	Dashboards []Dashboard `yaml:"dashboards"`
 }
 
 // fence opens and closes the front matter.
@@ -54,6 +56,8 @@ func Parse(name string, src []byte) (Runbook, error) {
 		NextSteps: fm.NextSteps,
 		Body:      strings.TrimSpace(body),
 		File:      name,
+
+		Dashboards: fm.Dashboards,
 	}
 	if rb.Title == "" {
 		rb.Title = rb.Alert
@@ -124,6 +128,14 @@ func (fm frontMatter) problems(at map[string]position) []error {
 	for i, step := range fm.NextSteps {
 		if strings.TrimSpace(step) == "" {
 			report("next_steps", "next step %d is empty: write what to do, or delete it", i+1)
+		}
+	}
+	for i, d := range fm.Dashboards {
+		switch problem := d.problem(); {
+		case problem != "":
+			errs = append(errs, fmt.Errorf("%d:%d: dashboard %d: %s", d.Line, d.Column, i+1, problem))
+		case i == maxDashboards:
+			errs = append(errs, fmt.Errorf("%d:%d: more than %d dashboards: keep those that are looked at first", d.Line, d.Column, maxDashboards))
 		}
 	}
 	return errs

@@ -37,6 +37,8 @@ type Runbook struct {
 	Body      string          // Markdown, without the front matter
 	File      string          // where it was read from
 	Own       bool            // it is not one of those that alertd ships
+
+	Dashboards []Dashboard // where to look; may be empty
 }
 
 // Index finds runbooks by alert name. It does not change after [Load] and is safe to share between goroutines.

@@ -75,6 +75,7 @@ type alertView struct {
 	Next, Runbook                  string
 	Silence                        string   // the form for it
 	Steps                          []string // the runbook's first steps
+	Dashboards                     []alertd.Link
 	Trace, Trail, TrailNote        string
 	Waterfall                      *fall
 
@@ -155,6 +156,9 @@ func (o *Options) alert(ctx context.Context, fp alertd.Fingerprint) (alertView, 
 				v.Runbook += "?alert=" + fp.String()
 			}
 			v.Steps = steps(rb, v.Next, a.Labels)
+			if len(a.Dashboards) == 0 { // it is long over
+				v.Dashboards = dashboards(rb.Links(a.Labels))
+			}
 		}
 	}
 	v.Waterfall = o.waterfall(ctx, &a, &v)
@@ -238,9 +242,10 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 	}
 	v.Next = clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse)
 	v.Runbook = cmp.Or(link(a.RunbookURL), link(a.Annotations.Get(alertd.AnnotationRunbook)))
+	v.Dashboards = dashboards(a.Dashboards)
 	a.Annotations.Range(func(l labels.Label) {
 		switch l.Name {
-		case alertd.AnnotationSummary, alertd.AnnotationNextStep, alertd.AnnotationRunbook:
+		case alertd.AnnotationSummary, alertd.AnnotationNextStep, alertd.AnnotationRunbook, alertd.AnnotationDashboard:
 			return
 		}
 		if len(v.Notes) < maxNotes && l.Value != a.Summary() {
@@ -248,6 +253,16 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 		}
 	})
 	return v
+}
+
+// dashboards are those that a page may link.
+func dashboards(all []alertd.Link) (out []alertd.Link) {
+	for _, d := range all {
+		if u := link(d.URL); u != "" {
+			out = append(out, alertd.Link{Title: clip(d.Title, maxChip), URL: u})
+		}
+	}
+	return out
 }
 
 // ledger tells what was decided, the latest first.

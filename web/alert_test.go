@@ -60,16 +60,21 @@ func alertPage(o Options) http.Handler {
 
 func TestAlertPage(t *testing.T) {
 	s := told()
+	s.alerts[0].Dashboards = []alertd.Link{{Title: "Requests", URL: "https://grafana.example/d/requests?var-service=payment"}, {Title: "run", URL: "javascript:alert(1)"}}
 	h := alertPage(options(t, s))
 	body, header := get(t, h, "/alerts/"+s.alerts[0].Fingerprint.String())
 	for _, want := range []string{
 		"<title>ApplicationDown · payment · alertd</title>", "firing for 4 min", "payment does not answer", "roll it back if it is younger than an hour",
 		`href="http://127.0.0.1:9093/runbooks/ApplicationDown?alert=` + s.alerts[0].Fingerprint.String(), "Open the trace", "Last fired 3 d ago", "for 12 min", "3 times within 30 days", "taken by ada: the &lt;b&gt;pool&lt;/b&gt; was full",
+		`<a class="go" href="https://grafana.example/d/requests?var-service=payment" rel="noopener">Requests</a>`,
 		"Told: ops/slack/0 took it at Thu 15 Jan 19:38 CET.", "pending → firing: true for long enough",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}
+	}
+	if strings.Contains(body, "javascript:") {
+		t.Error("links what runs something")
 	}
 	if header.Get("Content-Security-Policy") != policy {
 		t.Error(header)

@@ -49,6 +49,7 @@ func everyPage(t testing.TB, text string, n int) house {
 			more = extra
 		}
 		a := alert(severity, "X", service, 1, time.Hour, text, text, more...)
+		a.Dashboards = []alertd.Link{{Title: text, URL: "https://host/" + text}, {Title: text, URL: "javascript:" + text}}
 		a.RunbookURL, a.TraceURL, a.TraceNote = "javascript:"+text, "https://host/"+text, text
 		a.Ack = &alertd.Ack{By: text, Why: text, Until: now.Add(time.Hour)}
 		if i == 0 {

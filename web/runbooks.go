@@ -46,6 +46,7 @@ func Runbooks(o Options) http.Handler {
 			return
 		}
 		v.Title, v.Owner, v.Body, v.One, v.Firing = rb.Title, rb.Owner, body, true, firing
+		v.Dashboards = dashboards(rb.Links(about))
 		if v.Past, err = o.past(r.Context(), &s, history.Filter{Alert: rb.Alert}); err != nil {
 			o.Log.Error("runbook page: the history failed", "err", err)
 		}
@@ -89,6 +90,7 @@ type book struct {
 	Style        template.CSS
 	Title, Owner string
 	Lead         string // a sentence below the title
+	Dashboards   []alertd.Link
 	Body         template.HTML
 	One          bool // a runbook's page
 	Past         *past

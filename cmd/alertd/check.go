@@ -32,7 +32,7 @@ type checkCmd struct {
 	Rules   string            `placeholder:"DIR" help:"Folder with rule files, routing.yaml and health.yaml. Default: those that alertd ships."`
 	Lint    map[string]string `placeholder:"NAME=SEVERITY" help:"How bad a lint is: error, warning or off. The name all stands for those that are not named."`
 	Lints   bool              `help:"List the lints instead."`
-	Links   bool              `help:"Try links to runbooks on other servers."`
+	Links   bool              `help:"Try links to runbooks on other servers, and to dashboards."`
 	URL     string            `name:"url" placeholder:"URL" help:"Ask this daemon which metrics have arrived."`
 	Explain bool              `help:"Say of each rule how it is evaluated."`
 	Output  string            `name:"output" short:"o" enum:"text,json,github" default:"text" help:"How to print: text, json, or github for annotations in a workflow."`
@@ -198,7 +198,7 @@ func (f *checked) lint(ctx context.Context, c *checkCmd) error {
 		}
 	}
 	if c.Links {
-		in.Dead = app.DeadLinks(ctx, http.DefaultClient, lint.Links(f.rules, f.external))
+		in.Dead = app.DeadLinks(ctx, http.DefaultClient, lint.Links(f.rules, f.books, f.external))
 	}
 	for _, l := range lint.Check(in, f.severities) {
 		f.problems = append(f.problems, problem{f.path(l.File), l.Line, l.Column, l.Severity, l.Lint, l.Message})

@@ -158,6 +158,9 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 	if u := notifier.Runbook(&a.Alert); u != "" {
 		p.field("Runbook", "Runbook", u)
 	}
+	for _, d := range notifier.Dashboards(&a.Alert) {
+		p.field("Look at", "Look at", notifier.Line(d.Title, 40)+": "+d.URL)
+	}
 	switch link, id := notifier.Trace(&a.Alert); {
 	case link != "":
 		p.field("Trace", "Trace", link+notifier.TraceNote(&a.Alert))

@@ -63,6 +63,7 @@ func checkoutDown() alertd.Notified {
 		"Open the runbook. If a deployment ended in the last 15 minutes, roll it back first and look for the cause afterwards.")
 	a.Trace = alertd.TraceRef{TraceID: traceID, SpanID: "00f067aa0ba902b7"}
 	a.TraceURL, a.TraceNote = "https://traces.example.org/trace/"+traceID, "failed after 5.2 s"
+	a.Dashboards = []alertd.Link{{Title: "Requests", URL: "https://grafana.example.org/d/requests?var-service=checkout&from=now-1h"}}
 	return a
 }
 
@@ -171,6 +172,7 @@ func hostile() alertd.Notification {
 	a := alert("A<!channel>`*_~\x1b[31mB\u202e", "<@U123|x> & <http://evil|click>", "critical<!here>", time.Minute, 1,
 		"<!everyone> "+strings.Repeat("W", 500)+"\x07\r\n<!subteam^S1>", "rm -rf /; `<!channel>`")
 	a.RunbookURL = "javascript:alert(1)"
+	a.Dashboards = []alertd.Link{{Title: "run", URL: "javascript:alert(1)"}, {Title: "a|<!here>", URL: "https://x/|<!channel>"}}
 	a.TraceURL = "https://x/|<!channel>"
 	a.Trace, a.TraceNote = alertd.TraceRef{TraceID: "<!channel>"}, "<!here>"
 	a.Fresh = true

@@ -68,13 +68,14 @@ type layout struct {
 	which  func(*alertd.Alert) string // what tells an alert from the others
 	step   string                     // what all firing alerts say to do next, told once
 	book   string                     // their runbook, told once
+	boards map[string]bool            // dashboards that are linked already
 	blocks []slack.Block
 	total  int
 	left   int // alerts that found no room
 }
 
 func newLayout(n *alertd.Notification) *layout {
-	return &layout{n: n, which: notifier.Which(n)}
+	return &layout{n: n, which: notifier.Which(n), boards: map[string]bool{}}
 }
 
 // room is kept for the footer.
@@ -258,6 +259,12 @@ func (l *layout) detail(a *alertd.Notified, head string) string {
 	var links []string
 	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && u != link(l.book, "Runbook") {
 		links = append(links, u)
+	}
+	for _, d := range notifier.Dashboards(&a.Alert) {
+		if u := link(d.URL, esc(d.Title, 40)); u != "" && !l.boards[u] {
+			l.boards[u] = true
+			links = append(links, u)
+		}
 	}
 	if t := trace(a); t != "" {
 		links = append(links, t)
