@@ -392,6 +392,10 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 			cancel(fmt.Errorf("healthpoll: %w", err))
 		}
 	})
+	if a.traces != nil {
+		upTo, alerts := l.seq, l.machine.Alerts(now)
+		wg.Go(func() { a.illustrateMissed(run, upTo, alerts) })
+	}
 	wg.Go(func() {
 		select {
 		case <-lease.Lost():

@@ -59,6 +59,8 @@ type traceJob struct {
 	name string    // of the alert
 	to   *slack.Sender
 	post string // the group's message; "" where only the answer counts
+
+	again bool // a job that a restart cut off may have told it already
 }
 
 // openTraces prepares for the back-end that is configured. Without one the result is nil, which does nothing.
@@ -141,6 +143,7 @@ func (t *traces) pursue(ctx context.Context, j traceJob) {
 	if !ok {
 		return
 	}
+	p.Again = j.again
 	ctx, cancel := context.WithTimeout(ctx, pictureWithin)
 	defer cancel()
 	switch err := j.to.Illustrate(ctx, j.post, p); {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/slack-go/slack"
 )
@@ -14,6 +15,8 @@ type Picture struct {
 	Text string // above it, and all that is shown where pictures may not be uploaded; from outside
 	Alt  string // what it shows, for those who do not see it
 	PNG  []byte // none: only the text is told
+
+	Again bool // it may be there already: the thread is looked at first, and where that is not allowed nothing is told
 }
 
 // ErrNoScope says that the app may not upload files, so that the text was told without the picture.
@@ -27,6 +30,11 @@ func (s *Sender) Illustrate(ctx context.Context, ref string, p Picture) error {
 		return nil
 	}
 	text := esc(p.Text, maxSection)
+	if p.Again {
+		if told, err := s.told(ctx, channel, ts, text, p.Name); told || err != nil {
+			return s.result(channel, err)
+		}
+	}
 	if len(p.PNG) > 0 {
 		_, err := s.api.UploadFileContext(ctx, slack.UploadFileParameters{
 			Reader: bytes.NewReader(p.PNG), FileSize: len(p.PNG), Filename: p.Name, Title: p.Name, AltTxt: cut(p.Alt, 1000),
@@ -42,4 +50,25 @@ func (s *Sender) Illustrate(ctx context.Context, ref string, p Picture) error {
 		return ErrNoScope
 	}
 	return s.result(channel, err)
+}
+
+// told reports whether a thread has a message with that text, or a file of that name.
+func (s *Sender) told(ctx context.Context, channel, ts, text, file string) (bool, error) {
+	p := slack.GetConversationRepliesParameters{ChannelID: channel, Timestamp: ts, Limit: pageSize}
+	for range maxPages {
+		messages, _, next, err := s.api.GetConversationRepliesContext(ctx, &p)
+		if err != nil {
+			return false, err
+		}
+		for i := range messages {
+			named := func(f slack.File) bool { return file != "" && f.Name == file }
+			if messages[i].Text == text || slices.ContainsFunc(messages[i].Files, named) {
+				return true, nil
+			}
+		}
+		if p.Cursor = next; next == "" {
+			break
+		}
+	}
+	return false, nil
 }

@@ -480,6 +480,13 @@ func (m *message) wire(metadata bool) answer {
 	if m.thread != "" {
 		a["thread_ts"] = m.thread
 	}
+	if len(m.Files) > 0 {
+		files := []answer{}
+		for _, f := range m.Files {
+			files = append(files, answer{"id": "F0", "name": f.Name, "title": f.Name})
+		}
+		a["files"] = files
+	}
 	if metadata && len(m.Metadata) > 0 {
 		a["metadata"] = m.Metadata
 	}
