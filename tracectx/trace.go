@@ -20,6 +20,12 @@ type Trace struct {
 	Partial bool   // the back-end, or MaxSpans, left some out
 }
 
+// Echo reports whether nothing is there of the trace but what alertd did with an event of it: of the request itself nobody
+// keeps anything.
+func (t *Trace) Echo() bool {
+	return len(t.Spans) > 0 && !slices.ContainsFunc(t.Spans, func(s Span) bool { return !s.Own || s.Parent == "" })
+}
+
 // Span is one operation of one service.
 type Span struct {
 	ID, Parent    string // lower-case hexadecimal; Parent is "" for a root

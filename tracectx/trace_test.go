@@ -187,6 +187,24 @@ func TestOwnSpans(t *testing.T) {
 	}
 }
 
+// Where alertd exports its spans to the back-end that it asks, a trace that nobody else keeps is not found by them.
+func TestEcho(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spans []tracectx.Span
+		want  bool
+	}{
+		"what alertd did with an event": {[]tracectx.Span{own("a", "gone", 0, 1), own("b", "a", 0, 1)}, true},
+		"a trace that alertd began":     {[]tracectx.Span{own("a", "", 0, 1), own("b", "a", 0, 1)}, false},
+		"a part of the request":         {[]tracectx.Span{own("a", "gone", 0, 1), span("b", "gone", "x", 0, 1)}, false},
+		"nothing":                       {nil, false},
+	} {
+		trace := tracectx.Trace{Spans: tt.spans}
+		if trace.Echo() != tt.want {
+			t.Error(name)
+		}
+	}
+}
+
 func TestDecodeJaeger(t *testing.T) {
 	got, err := tracectx.DecodeJaeger([]byte(jaegerTrace))
 	want := tracectx.Trace{ID: traceID, Spans: []tracectx.Span{{

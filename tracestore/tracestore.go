@@ -92,7 +92,7 @@ func jaegerV3(id string, from, to time.Time) string {
 func jaegerLegacy(id string, _, _ time.Time) string { return "/api/traces/" + id }
 
 // Trace returns the trace that an event of the given instant came from, within two seconds. The error is
-// [tracectx.ErrNoTrace] if the back-end answers that it does not have it; any other means that it cannot be told.
+// [tracectx.ErrNoTrace] if the back-end answers that it does not have it, or has nothing of it but alertd's own spans; any other means that it cannot be told.
 func (s *Store) Trace(ctx context.Context, ref alertd.TraceRef, at time.Time) (tracectx.Trace, error) {
 	if tracectx.Valid(ref.TraceID, "").IsZero() { // it becomes part of a URL
 		return tracectx.Trace{}, tracectx.ErrNoTrace
@@ -145,5 +145,9 @@ func (s *Store) ask(ctx context.Context, a api, address string) (tracectx.Trace,
 	case len(body) > maxBody:
 		return tracectx.Trace{}, fmt.Errorf("the trace is larger than %d MiB", maxBody>>20)
 	}
-	return a.decode(body)
+	t, err := a.decode(body)
+	if err == nil && t.Echo() {
+		return tracectx.Trace{}, tracectx.ErrNoTrace
+	}
+	return t, err
 }

@@ -28,6 +28,7 @@ var answers = map[string]string{
 	"/old/api/traces/" + id:      `{"batches":[{"scopeSpans":[{"spans":[{"spanId":"APBnqgupArc=","name":"x","startTimeUnixNano":"1768478400000000000","endTimeUnixNano":"1768478400000000001"}]}]}]}`,
 	"/v3/api/v3/traces/" + id:    `{"result":{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"` + id + `","spanId":"00f067aa0ba902b7","name":"x","startTimeUnixNano":"1768478400000000000","endTimeUnixNano":"1768478400000000001","status":{"code":2}}]}]}]}}`,
 	"/legacy/api/traces/" + id:   `{"data":[{"traceID":"` + id + `","spans":[{"traceID":"` + id + `","spanID":"f067aa0ba902b7","operationName":"x","startTime":1768478400000000,"duration":5,"processID":"p1"}],"processes":{"p1":{"serviceName":"orders"}}}]}`,
+	"/echo/api/v3/traces/" + id:  `{"result":{"resourceSpans":[{"scopeSpans":[{"scope":{"name":"alertd/app"},"spans":[{"traceId":"` + id + `","spanId":"00f067aa0ba902b8","parentSpanId":"00f067aa0ba902b7","name":"process","startTimeUnixNano":"1768478400000000000","endTimeUnixNano":"1768478400000000001"}]}]}]}}`,
 	"/empty/api/v2/traces/" + id: `{"trace":{}}`,
 	"/junk/api/v2/traces/" + id:  `<html>please log in</html>`,
 }
@@ -64,6 +65,7 @@ func TestTrace(t *testing.T) {
 		{tracestore.Jaeger, "/v3", "00f067aa0ba902b7", ""},
 		{tracestore.Jaeger, "/legacy", "00f067aa0ba902b7", ""},
 		{tracestore.Tempo, "/empty", "", tracectx.ErrNoTrace.Error()},
+		{tracestore.Jaeger, "/echo", "", tracectx.ErrNoTrace.Error()},
 		{tracestore.Jaeger, "/nothing", "", tracectx.ErrNoTrace.Error()},
 		{tracestore.Tempo, "/junk", "", "tempo: not OTLP"},
 		{tracestore.Tempo, "/broken", "", "tempo: it answers 500"},
