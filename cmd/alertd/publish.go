@@ -41,7 +41,7 @@ type publishCmd struct {
 	Metric publishMetricCmd `cmd:"" help:"Publish one value of one series."`
 	Health publishHealthCmd `cmd:"" help:"Publish how well a service says it is."`
 	Event  publishEventCmd  `cmd:"" help:"Publish that something happened: deployment.completed, backup.succeeded, …"`
-	Lines  publishLinesCmd  `cmd:"" default:"withargs" help:"Publish a file of events, one JSON object a line; - is stdin. The word \"lines\" may be left out."`
+	Lines  publishLinesCmd  `cmd:"" default:"withargs" help:"Publish a file of events, one JSON object a line: -f FILE, where - is stdin. The word \"lines\" may be left out."`
 }
 
 // traceFlags name the span that an event came from.
