@@ -174,15 +174,15 @@ func TestLikeAlertmanager(t *testing.T) {
 		}
 	}
 
-	begin := `"startsAt":"` + time.Now().UTC().Format(time.RFC3339Nano) + `",` // else both do not wait for the second alert
-	for _, over := range []bool{false, true} {
-		if over {
-			begin += `"endsAt":"` + time.Now().UTC().Format(time.RFC3339Nano) + `",`
+	begun, over := `"startsAt":"`+time.Now().UTC().Format(time.RFC3339Nano)+`",`, "" // else both do not wait for the second alert
+	for _, ends := range []bool{false, true} {
+		if ends {
+			over = `"endsAt":"` + time.Now().UTC().Format(time.RFC3339Nano) + `",`
 		}
-		body := `[{` + begin + `"labels":{"alertname":"DiskFull","cluster":"eu 1","instance":"db-1:9100","severity":"page","team":"OPS"},"annotations":{"title":"Disk is full",
+		body := `[{` + begun + over + `"labels":{"alertname":"DiskFull","cluster":"eu 1","instance":"db-1:9100","severity":"page","team":"OPS"},"annotations":{"title":"Disk is full",
 			"summary":"disk of it is <full> & done","description":"  a\n  b   c ","runbook":"https://r.example/x?a=1&b=2","html":"<b>x</b>"},
 			"generatorURL":"http://p/g?x=1&y=2"},
-			{` + begin + `"labels":{"alertname":"DiskFull","cluster":"eu 1","instance":"web-2:9100","severity":"page","team":"OPS"},"annotations":{"title":"Disk is full, too",
+			{` + begun + over + `"labels":{"alertname":"DiskFull","cluster":"eu 1","instance":"web-2:9100","severity":"page","team":"OPS"},"annotations":{"title":"Disk is full, too",
 			"summary":"disk of it is <full> & done","description":"x*y_z","runbook":"https://r.example/x?a=1&b=2"},
 			"generatorURL":"http://p/g?x=2"}]`
 		for _, server := range []string{ours, theirs} {
