@@ -122,7 +122,7 @@ func (l *leader) fold(ctx context.Context) error {
 	}
 	l.machine.Resume()
 	l.log.Info("state folded", "snapshot", from, "commits", commits, "checkpoint", l.checkpoint,
-		"alerts", len(l.machine.Alerts(time.Now())), "took", time.Since(started).Round(time.Millisecond))
+		"alerts", l.machine.Len(), "took", time.Since(started).Round(time.Millisecond))
 	return nil
 }
 

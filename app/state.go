@@ -46,13 +46,13 @@ func (a *App) ask(ctx context.Context, f func(*leader)) error {
 
 // Alerts returns all alerts that are not inactive, as the loop knows them now.
 func (a *App) Alerts(ctx context.Context) (out []alertd.Alert, err error) {
-	err = a.ask(ctx, func(l *leader) { out = l.machine.Alerts(time.Now()) })
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Alerts(clock()) })
 	return out, err
 }
 
 // Held returns what waits in groups, and until when.
 func (a *App) Held(ctx context.Context) (out []alertd.Held, err error) {
-	err = a.ask(ctx, func(l *leader) { out = l.machine.Held(time.Now()) })
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Held(clock()) })
 	return out, err
 }
 

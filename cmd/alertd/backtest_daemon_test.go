@@ -94,22 +94,8 @@ func TestBacktestIsTheDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a, err := app.New(t.Context(), app.Options{
-		Rules: os.DirFS(dir), Data: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Console: io.Discard,
-		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	defer func() {
-		stop()
-		if err := errors.Join(<-ended, a.Close(t.Context())); err != nil {
-			t.Error(err)
-		}
-	}()
+	a, stop := daemon(t, dir, t.TempDir())
+	defer stop()
 	conn, err := nats.Connect(a.NATS())
 	if err != nil {
 		t.Fatal(err)
@@ -210,6 +196,27 @@ func TestBacktestIsTheDaemon(t *testing.T) {
 			t.Errorf("%s: told at %s, replayed at %s", daemon[i].line, daemon[i].at.UTC(), replayed[i].at)
 		default:
 			t.Logf("%s, %s later than replayed", daemon[i].line, daemon[i].at.Sub(replayed[i].at).Round(time.Millisecond))
+		}
+	}
+}
+
+// daemon runs one in this process, on a folder of rules. It has to be stopped.
+func daemon(t *testing.T, rules, data string) (a *app.App, stop func()) {
+	t.Helper()
+	a, err := app.New(t.Context(), app.Options{
+		Rules: os.DirFS(rules), Data: data, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Console: io.Discard,
+		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	return a, func() {
+		cancel()
+		if err := errors.Join(<-ended, a.Close(context.Background())); err != nil {
+			t.Error(err)
 		}
 	}
 }

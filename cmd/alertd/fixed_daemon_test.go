@@ -2,16 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,24 +55,6 @@ func TestFixedTimeOnADaemon(t *testing.T) {
 receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 `, sink.URL))
 
-	start := func() (*app.App, func()) {
-		a, err := app.New(t.Context(), app.Options{
-			Rules: os.DirFS(dir), Data: data, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Console: io.Discard,
-			Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- a.Run(ctx) }()
-		return a, func() {
-			cancel()
-			if err := errors.Join(<-ended, a.Close(context.Background())); err != nil {
-				t.Error(err)
-			}
-		}
-	}
 	publish := func(a *app.App, at time.Time, v float64) {
 		t.Helper()
 		conn, err := nats.Connect(a.NATS())
@@ -118,7 +96,7 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 		return string(body)
 	}
 
-	a, stop := start()
+	a, stop := daemon(t, dir, data)
 	publish(a, then.Add(-time.Minute), 100)
 	publish(a, then.Add(time.Minute), 70) // after the fixed time: nobody compares with that
 	publish(a, time.Now(), 40)
@@ -126,7 +104,7 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 	before := ask(a, "/api/v1/alerts")
 	stop()
 
-	a, stop = start()
+	a, stop = daemon(t, dir, data)
 	defer func() { stop() }()
 	asked := "/api/v1/query?query=" + url.QueryEscape(fmt.Sprintf("traffic @ %d", then.Unix()))
 	for end := time.Now().Add(30 * time.Second); !strings.Contains(ask(a, asked), `"100"]`); time.Sleep(10 * time.Millisecond) {
