@@ -124,6 +124,14 @@ func (a *Alert) Summary() string {
 	return a.Name()
 }
 
+// Measured is the value that the alert's rule saw, or NaN where somebody else has judged: what is posted has none.
+func (a *Alert) Measured() Value {
+	if a.Rule == RulePosted {
+		return Value(math.NaN())
+	}
+	return a.Value
+}
+
 // LogValue is bounded and holds no secret.
 func (a *Alert) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("fingerprint", a.Fingerprint.String()), slog.String("alert", a.Name()),

@@ -49,6 +49,8 @@ const (
 const (
 	ReasonTrue         Reason = "condition true"
 	ReasonHeldFor      Reason = "true for long enough" // `for` is over
+	ReasonPosted       Reason = "posted"               // somebody else has judged
+	ReasonPostedOver   Reason = "posted as over"
 	ReasonFalse        Reason = "condition ended"
 	ReasonGone         Reason = "series gone"        // not the condition ended, but what it reads
 	ReasonNoData       Reason = "no data"            // no series that the rule reads is there

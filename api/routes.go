@@ -38,7 +38,7 @@ type Alert struct {
 func alertOf(a *alertd.Alert) Alert {
 	out := Alert{
 		Labels: a.Labels, Annotations: a.Annotations, State: string(a.State), ActiveAt: a.ActiveAt,
-		Value:       strconv.FormatFloat(float64(a.Value), 'e', -1, 64),
+		Value:       strconv.FormatFloat(float64(a.Measured()), 'e', -1, 64),
 		Fingerprint: a.Fingerprint, Rule: a.Rule, Phase: a.State, Severity: a.Severity(), Service: a.Service(), Summary: a.Summary(),
 		FiredAt: a.FiredAt, RunbookURL: a.RunbookURL, Dashboards: a.Dashboards, TraceURL: a.TraceURL, TraceID: a.Trace.TraceID, Ack: a.Ack,
 		TraceNote: a.TraceNote, Changes: a.Changes,

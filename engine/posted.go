@@ -37,7 +37,7 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	firing := old != nil && old.State.Active()
 	if !p.EndsAt.IsZero() && !p.EndsAt.After(m.now) {
 		if firing {
-			m.close(*old, earlierOf(laterOf(p.EndsAt, old.At), m.now), alertd.ReasonFalse)
+			m.close(*old, earlierOf(laterOf(p.EndsAt, old.At), m.now), alertd.ReasonPostedOver)
 		}
 		return
 	}
@@ -65,7 +65,7 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	if m.policy.Enrich != nil {
 		m.policy.Enrich(&a)
 	}
-	m.move(alertd.Transition{From: alertd.Inactive, Reason: alertd.ReasonTrue, Alert: a}, true)
+	m.move(alertd.Transition{From: alertd.Inactive, Reason: alertd.ReasonPosted, Alert: a}, true)
 }
 
 // close resolves an alert that fires.

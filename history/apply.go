@@ -201,7 +201,7 @@ func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error
 	w.sayLabels(a.Labels, a.Annotations)
 	return w.exec(w.stmts.transition, &w.bound.transition,
 		pos, micros(at), micros(a.At), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
-		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Value),
+		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Measured()),
 		clip(string(t.Reason), maxName), clip(summary, maxLabel), link(a.RunbookURL), link(a.TraceURL),
 		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), w.said())
 }

@@ -56,6 +56,9 @@ func (s *Step) Tell(show func(time.Time) string) string {
 		if s.TraceID != "" {
 			text += ", trace " + s.TraceID
 		}
+		if s.Detail == alertd.RulePosted {
+			return text
+		}
 		return text + ", rule " + s.Detail
 	case KindJoined:
 		text := fmt.Sprintf("route %s to %s, %s", s.Detail, s.Receiver, s.Reason)

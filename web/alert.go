@@ -219,7 +219,7 @@ func (s *seen) alertView(a *alertd.Alert) alertView {
 	v := alertView{
 		Style: template.CSS(style), Icon: icons["ok"], Now: s.moment(s.now, ""), //nolint:gosec // our own file
 		Level: level, Severity: clip(string(a.Severity()), maxChip), Name: clip(a.Name(), maxChip), Service: clip(a.Service(), maxChip),
-		Over: order(a.State) == over, Value: number(a.Value), Rule: clip(a.Rule, maxChip), Fired: s.moment(a.FiredAt, ""),
+		Over: order(a.State) == over, Value: number(a.Measured()), Rule: clip(a.Rule, maxChip), Fired: s.moment(a.FiredAt, ""),
 	}
 	o := s.one(a, nil)
 	v.Summary, v.Chips, v.Hidden, v.Trace, v.Ack, v.Taken, v.Flaps = o.Summary, o.Chips, o.Hidden, o.Trace, o.Ack, o.Taken, o.Flaps

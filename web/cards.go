@@ -178,7 +178,7 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 	}
 	o := one{
 		Page: "./alerts/" + a.Fingerprint.String(), Service: clip(a.Service(), maxChip), State: string(a.State), For: span(s.now.Sub(since)), Since: s.moment(a.ActiveAt, ""),
-		Value: number(a.Value), Trace: link(a.TraceURL), TraceNote: clip(a.TraceNote, maxChip), Unsampled: a.Trace.Unsampled,
+		Value: number(a.Measured()), Trace: link(a.TraceURL), TraceNote: clip(a.TraceNote, maxChip), Unsampled: a.Trace.Unsampled,
 	}
 	if a.State.Active() {
 		o.Ack = a.Fingerprint.String()

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -72,8 +73,13 @@ func plural(n int, one, many string) string {
 	return strconv.Itoa(n) + " " + many
 }
 
-// number rounds a value to what an eye takes in.
-func number(v alertd.Value) string { return strconv.FormatFloat(float64(v), 'g', 4, 64) }
+// number rounds a value to what an eye takes in; where there is none, there is nothing to see.
+func number(v alertd.Value) string {
+	if math.IsNaN(float64(v)) {
+		return ""
+	}
+	return strconv.FormatFloat(float64(v), 'g', 4, 64)
+}
 
 func latency(ms float64) string {
 	switch {

@@ -23,6 +23,7 @@ import (
 	"alertd/app"
 	"alertd/config"
 	"alertd/lint"
+	"alertd/router"
 	"alertd/rules"
 	"alertd/runbooks"
 )
@@ -145,7 +146,7 @@ func (f *checked) folder(fsys fs.FS) {
 	}
 }
 
-// files checks files one by one, each as what its name says that it is. What only shows in a whole folder, it cannot see.
+// files checks files one by one, each as what its name says that it is, or else what is in it. What only shows in a whole folder, it cannot see.
 func (f *checked) files(names []string) {
 	var ruleFiles []rules.File
 	for i, name := range names {
@@ -158,7 +159,7 @@ func (f *checked) files(names []string) {
 		case err != nil:
 		case strings.HasSuffix(stem, ".routing"):
 			err = fmt.Errorf("%s: it adds to routing.yaml, so it is checked with its folder: alertd check --rules %s", name, filepath.Dir(name))
-		case stem == "routing", stem == "alertmanager":
+		case stem == "routing", routes.Match(data):
 			var warnings []config.Warning
 			f.routing, warnings, err = config.ParseRouting(name, data, os.LookupEnv, os.ReadFile)
 			f.warn(warnings)
@@ -173,6 +174,9 @@ func (f *checked) files(names []string) {
 	f.rules, err = rules.Parse(ruleFiles)
 	f.fail("", err)
 }
+
+// routes is what only a routing file has, however it is called: alertmanager-prod.yml.
+var routes = regexp.MustCompile(`(?m)^(route|receivers)[ \t]*:`)
 
 // lint looks for what can be read and is most likely a mistake. Files that cannot be read are not looked at.
 func (f *checked) lint(ctx context.Context, c *checkCmd) error {
@@ -312,11 +316,19 @@ func (f *checked) report(std streams, c *checkCmd) error {
 			}
 		}
 	}
-	what := count(n, "alerting rule")
-	if recording > 0 {
-		what += ", " + count(recording, "recording rule")
+	var what []string
+	if n > 0 || f.routing == nil {
+		what = append(what, count(n, "alerting rule"))
 	}
-	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", what, warnings)
+	if recording > 0 {
+		what = append(what, count(recording, "recording rule"))
+	}
+	if f.routing != nil {
+		routes := 0
+		f.routing.Root.Walk(func(*router.Route) { routes++ })
+		what = append(what, count(routes, "route"), count(len(f.routing.Receivers), "receiver"))
+	}
+	_, err = fmt.Fprintf(std.out, "%s, %s, no problem\n", strings.Join(what, ", "), warnings)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/url"
 	"strconv"
 	"time"
@@ -149,11 +150,14 @@ func instant(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("neither an age (90m, 24h, 7d) nor a time (RFC 3339)")
 }
 
-// shortValue rounds a number to what a column holds.
+// shortValue rounds a number to what a column holds. NaN is no value, as alerts have that somebody else has judged.
 func shortValue(s string) string {
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
+	switch {
+	case err != nil:
 		return s
+	case math.IsNaN(f):
+		return ""
 	}
 	return strconv.FormatFloat(f, 'g', 6, 64)
 }

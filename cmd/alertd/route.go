@@ -79,6 +79,9 @@ func (c *routeTestCmd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
+	if c.Rules == "" && c.ConfigFile == "" {
+		fmt.Fprintln(std.err, "this is the routing that alertd ships; --rules DIR or --config.file FILE reads yours")
+	}
 	r := newRouteReport(policy.Routing, labels.FromMap(pairs), at)
 	if c.Output == "json" {
 		return writeJSON(std.out, r)

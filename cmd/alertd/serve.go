@@ -25,7 +25,7 @@ type serveCmd struct {
 	NATSCreds  string `name:"nats-creds" type:"existingfile" placeholder:"FILE" help:"Credentials for --nats: a user's JWT and seed."`
 	NATSNKey   string `name:"nats-nkey" type:"existingfile" placeholder:"FILE" help:"Seed of the nkey for --nats."`
 	NATSToken  string `name:"nats-token" env:"ALERTD_NATS_TOKEN" placeholder:"TOKEN" help:"Token for --nats; better in $$ALERTD_NATS_TOKEN, where other users do not see it."`
-	NATSListen string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (${default})."`
+	NATSListen string `name:"nats-listen" placeholder:"HOST:PORT" help:"Where the embedded NATS takes events (127.0.0.1:4222; with --config.file alone any free port of 127.0.0.1)."`
 	OTLPListen string `name:"otlp-listen" placeholder:"HOST:PORT" help:"Take metrics over OTLP/HTTP as well, for instance at 127.0.0.1:4318."`
 
 	alertmanagerFlags
@@ -35,6 +35,12 @@ type serveCmd struct {
 func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	if err := c.apply(c); err != nil {
 		return err
+	}
+	if c.NATSListen == "" {
+		c.NATSListen = "127.0.0.1:4222"
+		if c.ConfigFile != "" && c.Rules == "" { // an Alertmanager's place: a NATS server there is somebody else's
+			c.NATSListen = "127.0.0.1:0"
+		}
 	}
 	log := c.logger(std.err)
 	c.explain(log)
