@@ -22,10 +22,11 @@ import (
 
 // page is what a webhook receiver reads of Alertmanager's body.
 type page struct {
-	ID     string
-	Status string `json:"status"`
-	Reason string `json:"notification_reason"`
-	Alerts []struct {
+	ID        string
+	Status    string `json:"status"`
+	Reason    string `json:"notification_reason"`
+	Truncated int    `json:"truncatedAlerts"`
+	Alerts    []struct {
 		Status      string            `json:"status"`
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`

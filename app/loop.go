@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"alertd"
@@ -18,8 +17,6 @@ import (
 )
 
 const (
-	// maxCommit bounds the entries of one commit, in bytes of their JSON form.
-	maxCommit = 512<<10 - 4<<10 // a head comes with it
 	// checkpointEvery is how often the checkpoint is remembered when nothing is decided. After a crash, as much is
 	// read and evaluated again, which changes nothing.
 	checkpointEvery = 5 * time.Second
@@ -258,7 +255,7 @@ func (l *leader) lag(now, newest time.Time) time.Duration {
 	return max(0, now.Sub(newest))
 }
 
-// commit appends what was decided. The checkpoint goes with the last part only: until then, the events that the
+// commit appends what was decided. The checkpoint goes with the last commit of a turn only: until then, the events that the
 // decisions came from count as not evaluated.
 func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	checkpoint := l.checkpoint
@@ -288,32 +285,10 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	return nil
 }
 
-// remember appends the entries as one commit, or, where that would be too large, as several.
-func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64) error {
-	parts := cut(l.entries, maxCommit*3/4, weigh) // it is not exact
-	for len(parts) > 0 {
-		c := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: l.checkpoint, Entries: parts[0]}
-		if len(parts) == 1 {
-			c.Checkpoint = checkpoint
-		}
-		err := l.append(ctx, c)
-		if errors.Is(err, journal.ErrTooLarge) {
-			if smaller := cut(parts[0], maxCommit, measure); len(smaller) > 1 {
-				parts = slices.Concat(smaller, parts[1:])
-				continue
-			}
-		}
-		if err != nil {
-			return err
-		}
-		parts = parts[1:]
-	}
-	return nil
-}
-
-// append remembers one commit. Nothing may be said before it is remembered, so while the journal cannot be
+// remember appends the entries as one commit. Nothing may be said before it is remembered, so while the journal cannot be
 // written, the loop waits here, and says so in readiness.
-func (l *leader) append(ctx context.Context, c alertd.Commit) (err error) {
+func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64) (err error) {
+	c := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: checkpoint, Entries: l.entries}
 	ctx, span := l.traces.appending(ctx, &c)
 	defer func() { ended(span, err) }()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {

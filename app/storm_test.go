@@ -24,7 +24,7 @@ func quiet(t *testing.T, rules fstest.MapFS) *app.App {
 		t.Fatal(err)
 	}
 	run(t, a)
-	until(t, a, "/health/ready", `"status":"healthy"`)
+	until(t, a, "/metrics", "alertd_leading 1\n") // a check of the readiness may be healthy before
 	return a
 }
 

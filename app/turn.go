@@ -13,6 +13,8 @@ const (
 	// turnTime bounds how long one turn decides about verdicts and posted alerts, and as long again about what is due: a turn
 	// speaks only at its end. What it does not come to is the next turn's, which hears first what has happened since.
 	turnTime = 10 * time.Millisecond
+	// enoughEntries make a commit before the turn ends, so that few take more than one message of the journal.
+	enoughEntries = 200
 	// maxPosted bounds the posted alerts that are decided about in one step.
 	maxPosted = 50
 )
@@ -147,14 +149,14 @@ func (l *leader) behind(now time.Time) bool {
 	return l.read < l.backlog && now.Sub(l.arrivedAt) < silence
 }
 
-// step decides about one input, and commits what was decided before where it would not fit.
+// step decides about one input, and commits what was decided up to it where that is much.
 func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error {
 	began := l.traces.clock()
 	decided := l.machine.Step(now, in)
 	l.traces.decided(in, began, decided)
 	l.entries = append(l.entries, decided...)
 	l.decided += len(decided)
-	if len(l.entries) < 200 { // cannot be too large but for whole notifications, which commit measures
+	if len(l.entries) < enoughEntries {
 		return nil
 	}
 	return l.commit(ctx, now, false)

@@ -41,8 +41,7 @@ func (m *Machine) nextStep(g *grouping.Group, fp alertd.Fingerprint) (n int, due
 	return 0, time.Time{}, false
 }
 
-// maxCalled bounds the steps that the alerts of a group take at once, so that they fit into a commit; the rest takes them
-// right after.
+// maxCalled bounds the steps that the alerts of a group take at once; the rest takes them right after.
 const maxCalled = 300
 
 // escalate lets the alerts of a group that nobody has taken go as many steps as are due. It reports whether there are more.

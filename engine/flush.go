@@ -13,7 +13,7 @@ import (
 	"alertd/grouping"
 )
 
-// What one flush decides must fit into one commit of the journal (512 KiB), whatever the alerts look like.
+// What one flush decides is bounded, whatever the alerts look like: it is one commit of the journal, and one turn of the loop.
 const (
 	// maxNotified bounds the alerts that one notification carries; the rest is counted. No receiver shows more.
 	maxNotified = 100

@@ -310,8 +310,7 @@ func (m *Machine) change(p *Policy) {
 	}
 }
 
-// bounded cuts what templates made of annotations to a size that every commit of the journal can hold. What is
-// longer belongs into the runbook.
+// bounded cuts what templates made of annotations to a size that somebody may read. What is longer belongs into the runbook.
 func bounded(annotations alertd.Labels) alertd.Labels {
 	const limit = 4 << 10
 	b := labels.NewScratchBuilder(annotations.Len())

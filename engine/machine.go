@@ -51,10 +51,8 @@ func New() *Machine {
 }
 
 // Step decides what follows from an input at now (UTC, without monotonic part), changes the state and returns
-// the decisions in order. The slice is the caller's.
-//
-// A step that is too large for one commit may be cut before any entry that holds a Transition, an Admitted, or a Planned
-// that folds others: what stands before it is whole.
+// the decisions in order. The slice is the caller's. They belong into one commit of the journal: a part of them is a state
+// that nobody has decided.
 func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 	m.now, m.entries = now.Round(0).UTC(), nil
 	switch in := in.(type) {

@@ -18,8 +18,9 @@ import (
 
 // The header that names the format of a message's body.
 const (
-	formatHeader  = "Alertd-Journal"
-	formatVersion = "1"
+	formatHeader = "Alertd-Journal"
+	formatWhole  = "1" // a commit
+	formatPart   = "2" // a part of one, see part
 )
 
 // encode writes a commit's body.
@@ -33,8 +34,8 @@ func encode(c alertd.Commit) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	if len(b) > MaxCommit {
-		return nil, fmt.Errorf("%w: %d bytes of at most %d, in %d entries", ErrTooLarge, len(b), MaxCommit, len(c.Entries))
+	if len(b) > maxParts*maxPart {
+		return nil, fmt.Errorf("%w: %d bytes of at most %d, in %d entries", ErrTooLarge, len(b), maxParts*maxPart, len(c.Entries))
 	}
 	return b, nil
 }
@@ -65,57 +66,66 @@ type tail struct {
 	epoch uint64
 }
 
-// tailAt is the tail of a journal that ends with body.
-func tailAt(seq uint64, body []byte) tail {
-	c, _ := decode(body) // what cannot be read is found by Replay, which says more about it
-	return tail{seq: seq, sum: sumOf(body), epoch: c.Epoch}
-}
-
-// next is the body of the commit that comes after the tail, and the tail after that.
-func (t tail) next(c alertd.Commit) (body []byte, after tail, err error) {
+// next is the body of the commit that comes after the tail, however long it is.
+func (t tail) next(c alertd.Commit) ([]byte, error) {
 	if c.Epoch < t.epoch {
-		return nil, t, fmt.Errorf("%w: epoch %d is over, the last commit is of epoch %d", ErrFenced, c.Epoch, t.epoch)
+		return nil, fmt.Errorf("%w: epoch %d is over, the last commit is of epoch %d", ErrFenced, c.Epoch, t.epoch)
 	}
 	c.Prev = t.sum
-	if body, err = encode(c); err != nil {
-		return nil, t, err
-	}
-	return body, tail{seq: t.seq + 1, sum: sumOf(body), epoch: c.Epoch}, nil
+	return encode(c)
 }
 
-// chain checks messages one by one.
+// chain checks messages one by one, and puts together the commits that take several.
 type chain struct {
 	next  uint64 // the sequence that has to come
 	sum   string // of the one before
 	known bool   // whether sum is; else the next message is taken as it is
 	epoch uint64
 	own   *recent // what need not be decoded; nil: nothing
+
+	open  []byte // of a commit whose last part is to come
+	parts int    // how many of its parts there were; 0: none is open
+	begun bool   // a commit has begun, so that whatever goes on is one whose beginning was seen
 }
 
-// check takes the next message and returns its commit.
-func (ch *chain) check(seq uint64, version string, body []byte) (alertd.Commit, error) {
-	corrupt := func(format string, v ...any) (alertd.Commit, error) {
-		return alertd.Commit{}, &CorruptError{Seq: ch.next, Reason: fmt.Sprintf(format, v...)}
+// check takes the next message. If a commit ends with it, it returns that, and true.
+func (ch *chain) check(seq uint64, format string, body []byte) (c alertd.Commit, ends bool, err error) {
+	corrupt := func(format string, v ...any) (alertd.Commit, bool, error) {
+		return alertd.Commit{}, false, &CorruptError{Seq: ch.next, Reason: fmt.Sprintf(format, v...)}
 	}
 	if seq != ch.next {
 		return corrupt("the next commit is %d, what lies between is missing", seq)
 	}
-	if version != formatVersion {
-		return corrupt("format %q is not the one that this version of alertd reads (%s)", version, formatVersion)
-	}
-	sum := sumOf(body)
-	c, ok := ch.own.take(seq, sum)
-	if !ok {
-		var err error
-		if c, err = decode(body); err != nil {
+	var h head
+	text := body // of the commit that ends here
+	switch format {
+	case formatWhole:
+		ch.drop()
+		ends = true
+	case formatPart:
+		if h, text, ends, err = ch.part(body); err != nil {
 			return corrupt("%v", err)
 		}
+	default:
+		return corrupt("format %q is not one that this version of alertd reads (%s, %s)", format, formatWhole, formatPart)
 	}
-	if ch.known && c.Prev != ch.sum {
-		return corrupt("it does not follow the commit before it: its checksum says %.12q, that of %d is %.12q", c.Prev, seq-1, ch.sum)
+	sum := sumOf(body)
+	if ends {
+		own := false
+		if c, own = ch.own.take(seq, sum); !own {
+			if c, err = decode(text); err != nil {
+				return corrupt("%v", err)
+			}
+		}
 	}
-	ch.next, ch.sum, ch.known, ch.epoch = seq+1, sum, true, c.Epoch
-	return c, nil
+	if format == formatWhole {
+		h.Epoch, h.Prev = c.Epoch, c.Prev
+	}
+	if ch.known && h.Prev != ch.sum {
+		return corrupt("it does not follow the commit before it: its checksum says %.12q, that of %d is %.12q", h.Prev, seq-1, ch.sum)
+	}
+	ch.next, ch.sum, ch.known, ch.epoch = seq+1, sum, true, h.Epoch
+	return c, ends, nil
 }
 
 // startOf is the chain of a reader that wants to have from next, and the sequence at which it has to begin to

@@ -1,13 +1,19 @@
 // Package journal keeps what alertd decided: an append-only log of commits in one JetStream stream, snapshots of the
 // state that folding it gives, and the lease that says who may append. It knows nothing of what a decision means.
 //
-// # One commit, one message
+// # Commits and messages
 //
 // A commit is one message on the subject alertd.journal in the stream ALERTD_JOURNAL. Its header
 //
 //	Alertd-Journal: 1
 //
-// is the version of the format; its body is [alertd.Commit] as encoding/json writes it, at most [MaxCommit] bytes.
+// is the version of the format; its body is [alertd.Commit] as encoding/json writes it, at most [MaxMessage] bytes.
+//
+// The body of a commit that is larger is cut into several messages, of version 2. Each has a line of JSON in front, which says
+// which part it is ("part", from 0) and whether there is "more". Readers see the commit when its last message is there, which
+// has its sequence. If the writer dies before, the next message begins another commit, and what there is of this one counts for
+// nothing: what it was about is decided again.
+//
 // A reader refuses a version that it does not know, and an entry that it does not know, instead of skipping either:
 // a skipped decision is a wrong state. Fields may be added within a version when an old reader may ignore them.
 //

@@ -10,8 +10,8 @@ import (
 	"alertd"
 )
 
-// MaxCommit bounds a commit's encoded body, in bytes.
-const MaxCommit = 512 << 10
+// MaxMessage bounds a message's body, in bytes.
+const MaxMessage = 512 << 10
 
 // The errors that callers tell apart with errors.Is.
 var (
@@ -19,7 +19,7 @@ var (
 	ErrFenced = errors.New("another node has written to the journal")
 	// ErrUnknown says that a commit may be in the journal and may not, and that it could not be found out in time.
 	ErrUnknown = errors.New("outcome of the append is unknown")
-	// ErrTooLarge says that a commit is larger than MaxCommit: cut it.
+	// ErrTooLarge says that the server takes no message of MaxMessage, or that a commit is larger than half a gigabyte.
 	ErrTooLarge = errors.New("commit is too large")
 	// ErrInvalid says that a commit cannot be written as it is, now or ever.
 	ErrInvalid = errors.New("commit is not valid")
@@ -45,7 +45,7 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
 // Record is a commit and its place in the journal.
 type Record struct {
-	Seq    uint64 // from 1, without gaps
+	Seq    uint64 // of its last message; it grows from commit to commit, by one where each is one message
 	Commit alertd.Commit
 	Trace  string // the header traceparent of who appended it; "" where that was not traced
 }
@@ -53,7 +53,7 @@ type Record struct {
 // Log is the journal as one node sees it. It is safe for concurrent use, though only one goroutine should append:
 // the commits of two would be a fold of nobody's.
 type Log interface {
-	// Append publishes one commit and returns its sequence. It fills in c.Prev. The entries may be handed to Follow as they
+	// Append publishes one commit, as a whole or not at all, and returns its sequence. It fills in c.Prev. The entries may be handed to Follow as they
 	// are, so nobody changes them any more. An error that is none of ErrFenced, ErrUnknown, ErrTooLarge and ErrInvalid means
 	// that nothing was appended, and the same commit may be tried again. Append waits for a server that is away for as long
 	// as ctx lets it, half a minute where ctx has no deadline.
@@ -68,7 +68,7 @@ type Log interface {
 	// with what is waiting: at least one record, at most a few hundred. What was trimmed it leaves out.
 	Follow(ctx context.Context, from uint64, fn func([]Record) error) error
 
-	// Last is the sequence of the newest commit; 0 while there is none.
+	// Last is the sequence of the newest message; 0 while there is none.
 	Last(ctx context.Context) (uint64, error)
 
 	// SaveSnapshot keeps a state that folding the journal up to seq, inclusive, gave. It replaces an older snapshot as

@@ -34,8 +34,8 @@ type memoryStore struct {
 }
 
 type memoryMessage struct {
-	version string
-	body    []byte // nil: deleted
+	format string
+	body   []byte // nil: deleted
 }
 
 var _ Log = (*Memory)(nil)
@@ -49,7 +49,8 @@ func (m *Memory) Handle() *Memory {
 	m.store.mu.Lock()
 	defer m.store.mu.Unlock()
 	if n := len(m.store.messages); n > 0 {
-		h.tail = tailAt(uint64(n), m.store.messages[n-1].body)
+		last := m.store.messages[n-1]
+		h.tail = tailAt(uint64(n), last.format, last.body)
 	}
 	return h
 }
@@ -61,15 +62,16 @@ func (m *Memory) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("journal: %w", context.Cause(ctx))
 	}
-	body, after, err := m.tail.next(c)
+	err := m.tail.extend(c, func(msg message) error {
+		if !m.store.append(m.tail.seq, memoryMessage{msg.format, msg.body}) {
+			return fmt.Errorf("%w: sequence %d is not the last one any more", ErrFenced, m.tail.seq)
+		}
+		return nil
+	})
 	if err != nil {
 		return 0, err
 	}
-	if !m.store.append(m.tail.seq, memoryMessage{formatVersion, body}) {
-		return 0, fmt.Errorf("%w: sequence %d is not the last one any more", ErrFenced, m.tail.seq)
-	}
-	m.tail = after
-	return after.seq, nil
+	return m.tail.seq, nil
 }
 
 // append adds a message if last is the last sequence.
@@ -107,24 +109,22 @@ func (m *Memory) Follow(ctx context.Context, from uint64, fn func([]Record) erro
 		messages, gone, grown := m.store.view()
 		from = max(from, gone+1)
 		var batch []Record
-		if room := from + followBatch - 1; uint64(len(messages)) > room {
-			messages, grown = messages[:room], nil
+		deliver := func() error {
+			if len(batch) == 0 {
+				return nil
+			}
+			from = batch[len(batch)-1].Seq + 1
+			defer func() { batch = nil }()
+			return fn(batch)
 		}
 		_, err := scanMemory(ctx, messages, from, gone, func(r Record) error {
-			batch = append(batch, r)
+			if batch = append(batch, r); len(batch) == followBatch {
+				return deliver()
+			}
 			return nil
 		})
-		if len(batch) > 0 {
-			if err := fn(batch); err != nil {
-				return err
-			}
-			from += uint64(len(batch))
-		}
-		if err != nil {
+		if err := errors.Join(deliver(), err); err != nil {
 			return err
-		}
-		if grown == nil {
-			continue
 		}
 		select {
 		case <-grown:
@@ -159,11 +159,11 @@ func scanMemory(ctx context.Context, messages []memoryMessage, from, trimmed uin
 		if msg.body == nil {
 			continue // the stream would not deliver it
 		}
-		c, err := ch.check(seq, msg.version, msg.body)
+		c, ends, err := ch.check(seq, msg.format, msg.body)
 		if err != nil {
 			return tail{}, err
 		}
-		if seq < from {
+		if !ends || seq < from {
 			continue
 		}
 		if err := fn(Record{Seq: seq, Commit: c}); err != nil {
@@ -198,8 +198,8 @@ func (m *Memory) Trim(_ context.Context, before time.Time) (uint64, error) {
 		older = min(older, seq)
 	}
 	last, err := lastBefore(before, m.store.trimmed+1, older, func(seq uint64) (time.Time, error) {
-		c, err := decode(m.store.messages[seq-1].body)
-		return c.Time, err
+		h, err := headOf(m.store.messages[seq-1].format, m.store.messages[seq-1].body)
+		return h.Time, err
 	})
 	if err != nil || last == 0 {
 		return 0, err

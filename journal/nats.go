@@ -85,7 +85,7 @@ func readTail(ctx context.Context, s jetstream.Stream) (tail, error) {
 	if err != nil {
 		return tail{}, fmt.Errorf("journal: commit %d: %w", last, err)
 	}
-	return tailAt(last, msg.Data), nil
+	return tailAt(last, msg.Header.Get(formatHeader), msg.Data), nil
 }
 
 // infoOf asks the stream's leader how the stream is. A question that got lost with a connection, or that met an
@@ -133,29 +133,25 @@ func (n *NATS) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
 	if n.stale {
 		return 0, fmt.Errorf("%w: of an earlier one; replay the journal first", ErrUnknown)
 	}
-	body, after, err := n.tail.next(c)
+	err := n.tail.extend(c, func(m message) error {
+		if m.commit != nil { // before it is published: the reader may be quicker than the acknowledgement
+			n.recent.put(m.after, m.text, *m.commit)
+		}
+		return n.publish(ctx, m, n.tail.seq)
+	})
 	if err != nil {
+		n.stale = errors.Is(err, ErrUnknown)
 		return 0, err
 	}
-	c.Prev = n.tail.sum
-	n.recent.put(after, body, c) // before it is published: the reader may be quicker than the acknowledgement
-	err = n.publish(ctx, body, n.tail.seq)
-	switch {
-	case err == nil:
-		n.tail = after
-		return after.seq, nil
-	case errors.Is(err, ErrUnknown):
-		n.stale = true
-	}
-	return 0, err
+	return n.tail.seq, nil
 }
 
-// publish appends body behind the sequence last, exactly once.
+// publish appends a message behind the sequence last, exactly once.
 //
 // An attempt without an answer may have succeeded. The same message with the same expectation can be sent again
 // safely: at most one of the two is accepted, and when one is refused, what stands behind last tells which. That also
 // holds for an attempt that a reconnecting client still has in its buffer.
-func (n *NATS) publish(ctx context.Context, body []byte, last uint64) error {
+func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, appendPatience)
@@ -164,7 +160,7 @@ func (n *NATS) publish(ctx context.Context, body []byte, last uint64) error {
 	sent := false // an attempt was made whose outcome is unknown
 	for base := ctx; ; {
 		attempt, cancel := context.WithTimeout(base, attemptTimeout)
-		_, err := n.js.PublishMsg(attempt, message(body, last), jetstream.WithRetryAttempts(0))
+		_, err := n.js.PublishMsg(attempt, m.to(last), jetstream.WithRetryAttempts(0))
 		cancel()
 
 		api, isAPI := errors.AsType[*jetstream.APIError](err)
@@ -174,12 +170,12 @@ func (n *NATS) publish(ctx context.Context, body []byte, last uint64) error {
 		case refusedForSequence(err) && !sent:
 			return fmt.Errorf("%w: sequence %d is not the last one any more", ErrFenced, last)
 		case refusedForSequence(err):
-			return n.whose(base, body, last+1)
+			return n.whose(base, m.body, last+1)
 		case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
-			return fmt.Errorf("%w: %d bytes are more than the NATS server takes: %w\n  hint: set max_payload: 1MB in its configuration", ErrTooLarge, len(body), err)
+			return fmt.Errorf("%w: %d bytes are more than the NATS server takes: %w\n  hint: set max_payload: 1MB in its configuration", ErrTooLarge, len(m.body), err)
 		case isAPI && !temporary(api), errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrConnectionDraining):
 			if sent { // this attempt came to nothing, but what of the earlier one?
-				return n.whose(base, body, last+1)
+				return n.whose(base, m.body, last+1)
 			}
 			return fmt.Errorf("journal: nothing appended: %w", err)
 		case isAPI, errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
@@ -203,10 +199,10 @@ func (n *NATS) publish(ctx context.Context, body []byte, last uint64) error {
 	}
 }
 
-// message is a new one at each call: the client writes into the header.
-func message(body []byte, last uint64) *nats.Msg {
-	return &nats.Msg{Subject: subject, Data: body, Header: nats.Header{
-		formatHeader:                    {formatVersion},
+// to is the message as it goes behind the sequence last. It is a new one at each call: the client writes into the header.
+func (m message) to(last uint64) *nats.Msg {
+	return &nats.Msg{Subject: subject, Data: m.body, Header: nats.Header{
+		formatHeader:                    {m.format},
 		jetstream.ExpectedStreamHeader:  {streamName},
 		jetstream.ExpectedLastSeqHeader: {strconv.FormatUint(last, 10)},
 	}}

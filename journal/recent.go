@@ -7,7 +7,7 @@ import (
 	"alertd"
 )
 
-// maxRecent bounds what a writer keeps of its own newest commits, in bytes of their bodies.
+// maxRecent bounds what a writer keeps of its own newest commits, in bytes of their texts.
 const maxRecent = 8 << 20
 
 // recent holds what this node is writing, so that its own reader, which hears of it from the stream a moment later, need not
@@ -22,26 +22,26 @@ type recent struct {
 
 type sent struct {
 	seq    uint64
-	sum    string // of the body
+	sum    string // of the message with which it ends
 	size   int
 	commit alertd.Commit
 }
 
-// put keeps a commit that is about to be published. One that would be read differently is not kept: a text that is no UTF-8,
+// put keeps a commit that is about to be published, and whose last message is the tail then. One that would be read differently is not kept: a text that is no UTF-8,
 // where encoding/json writes an escaped U+FFFD.
-func (r *recent) put(t tail, body []byte, c alertd.Commit) {
-	if bytes.Contains(body, []byte(`\ufffd`)) {
+func (r *recent) put(t tail, text []byte, c alertd.Commit) {
+	if bytes.Contains(text, []byte(`\ufffd`)) {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent, r.bytes = append(r.sent, sent{t.seq, t.sum, len(body), c}), r.bytes+len(body)
+	r.sent, r.bytes = append(r.sent, sent{t.seq, t.sum, len(text), c}), r.bytes+len(text)
 	for r.bytes > maxRecent {
 		r.drop()
 	}
 }
 
-// take returns the commit that was published at seq, if the body there has the checksum of what was published. It forgets
+// take returns the commit that ended at seq, if the message there has the checksum of what was published. It forgets
 // that and everything before it. A nil recent has none.
 func (r *recent) take(seq uint64, sum string) (c alertd.Commit, ok bool) {
 	if r == nil {

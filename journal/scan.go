@@ -142,11 +142,11 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 			return batch, fmt.Errorf("journal: %w", err)
 		}
 		seq := meta.Sequence.Stream
-		c, err := r.ch.check(seq, msg.Headers().Get(formatHeader), msg.Data())
+		c, ends, err := r.ch.check(seq, msg.Headers().Get(formatHeader), msg.Data())
 		if err != nil {
 			return batch, err
 		}
-		if seq >= r.from {
+		if ends && seq >= r.from {
 			batch = append(batch, Record{Seq: seq, Commit: c, Trace: msg.Headers().Get("traceparent")})
 		}
 		if len(batch) == followBatch || seq == r.last {

@@ -37,8 +37,8 @@ func (n *NATS) Trim(ctx context.Context, before time.Time) (uint64, error) {
 		if err != nil {
 			return time.Time{}, fmt.Errorf("journal: commit %d: %w", seq, err)
 		}
-		c, err := decode(msg.Data)
-		return c.Time, err
+		h, err := headOf(msg.Header.Get(formatHeader), msg.Data)
+		return h.Time, err
 	})
 	if err != nil || last == 0 {
 		return 0, err
