@@ -291,11 +291,11 @@ type Standing struct {
 	Receivers   []string      `json:"receivers"` // sorted
 	SilencedBy  []string      `json:"silencedBy"`
 	InhibitedBy []Fingerprint `json:"inhibitedBy"`
-	MutedBy     []string      `json:"mutedBy"` // time intervals and calendars
+	MutedBy     []string      `json:"mutedBy"` // time intervals and calendars; of an alert in several groups: only if they keep all of them quiet
 	UpdatedAt   time.Time     `json:"updatedAt"`
 }
 
-// GroupView is a group of alerts and its receiver.
+// GroupView is a group of alerts and its receiver. That its alerts are muted is about this group.
 type GroupView struct {
 	Key         GroupKey   `json:"key"`
 	Labels      Labels     `json:"labels"`

@@ -38,17 +38,23 @@ func (a *api) getGroups(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	groups = slices.DeleteFunc(groups, func(g alertd.GroupView) bool {
-		return !f.wantsReceiver(g.Receiver) || !f.muted && mutedWhole(g.Alerts)
-	})
+	groups = slices.DeleteFunc(groups, func(g alertd.GroupView) bool { return !f.wantsReceiver(g.Receiver) })
 	for i := range groups {
 		g := &groups[i]
 		g.Alerts = slices.DeleteFunc(g.Alerts, func(s alertd.Standing) bool { return !f.wants(&s) })
 		slices.SortFunc(g.Alerts, byPlace)
 	}
-	groups = slices.DeleteFunc(groups, func(g alertd.GroupView) bool { return len(g.Alerts) == 0 })
+	if !f.anyReceiver() {
+		for i := range groups {
+			for k := range groups[i].Alerts { // only those receivers are named that are asked for
+				s := &groups[i].Alerts[k]
+				s.Receivers = slices.DeleteFunc(slices.Clone(s.Receivers), func(name string) bool { return !f.wantsReceiver(name) })
+			}
+		}
+	}
+	groups = slices.DeleteFunc(groups, func(g alertd.GroupView) bool { return len(g.Alerts) == 0 || !f.muted && mutedWhole(g.Alerts) })
 	slices.SortFunc(groups, func(a, b alertd.GroupView) int {
-		return cmp.Or(labels.Compare(a.Labels, b.Labels), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(byLabels(a.Labels, b.Labels), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Key, b.Key))
 	})
 	out := newWriter(w, a.o.Now())
 	out.list(len(groups), func(i int) {
@@ -86,5 +92,28 @@ func byPlace(a, b alertd.Standing) int {
 			return cmp.Compare(x, y)
 		}
 	}
-	return labels.Compare(a.Labels, b.Labels)
+	return byLabels(a.Labels, b.Labels)
+}
+
+// byLabels is Alertmanager's order of sets of labels: smaller sets first; else the first name by which two differ decides,
+// and who does not have it comes first.
+func byLabels(a, b alertd.Labels) int {
+	if d := cmp.Compare(a.Len(), b.Len()); d != 0 {
+		return d
+	}
+	name := differ(a, b)
+	if other := differ(b, a); name == "" || other != "" && other < name {
+		name = other
+	}
+	return cmp.Compare(a.Get(name), b.Get(name))
+}
+
+// differ is the name of the first label of a that is not the same in b, or "".
+func differ(a, b alertd.Labels) (name string) {
+	a.Range(func(l labels.Label) {
+		if name == "" && b.Get(l.Name) != l.Value {
+			name = l.Name
+		}
+	})
+	return name
 }

@@ -77,34 +77,48 @@ func (m *Machine) Standing(now time.Time) []alertd.Standing {
 	var out []alertd.Standing
 	for _, a := range m.alerts.sorted() {
 		if a.State.Active() {
-			st, _ := m.standing(a)
+			st, parts := m.standing(a)
+			if !slices.ContainsFunc(parts, func(p part) bool { return p.mutedBy == "" }) {
+				for _, p := range parts {
+					st.MutedBy = append(st.MutedBy, p.mutedBy)
+				}
+				slices.Sort(st.MutedBy)
+				st.MutedBy = slices.Compact(st.MutedBy)
+			}
 			out = append(out, st)
 		}
 	}
 	return out
 }
 
-func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []router.Decision) {
+// part is a group that an alert is in, and the time interval or calendar that keeps it quiet, or "".
+type part struct {
+	router.Decision
+	mutedBy string
+}
+
+// standing leaves out what mutes the alert: that is about its groups.
+func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []part) {
 	st := alertd.Standing{Alert: m.shown(a), SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
 	st.Expires = laterOf(st.Expires, m.alerts.alive[a.Fingerprint]) // posted again since
 	if by, _, is := m.hiddenBy(a.Fingerprint); is {
 		st.InhibitedBy = []alertd.Fingerprint{by}
 	}
-	decisions := m.policy.Route.Decide(a.Labels)
-	for _, d := range decisions {
+	var parts []part
+	for _, d := range m.policy.Route.Decide(a.Labels) {
 		st.Receivers = append(st.Receivers, d.Receiver)
 		gr := &grouping.Group{Joined: alertd.Joined{
 			Group: d.GroupKey, Delivery: d.Deliver, Calendar: d.Calendar, Mute: d.Mute, Active: d.Active,
 		}}
+		p := part{Decision: d}
 		if gt, closed := m.gate(gr, m.now); closed {
-			st.MutedBy = append(st.MutedBy, gt.by)
+			p.mutedBy = gt.by
 		}
+		parts = append(parts, p)
 	}
 	slices.Sort(st.Receivers)
 	st.Receivers = slices.Compact(st.Receivers)
-	slices.Sort(st.MutedBy)
-	st.MutedBy = slices.Compact(st.MutedBy)
-	return st, decisions
+	return st, parts
 }
 
 // GroupViews returns the alerts that fire at now, as the routing of now groups them, in the order of the groups' keys.
@@ -115,12 +129,16 @@ func (m *Machine) GroupViews(now time.Time) []alertd.GroupView {
 		if !a.State.Active() {
 			continue
 		}
-		st, decisions := m.standing(a)
-		for _, d := range decisions {
-			g := groups[d.GroupKey]
+		st, parts := m.standing(a)
+		for _, p := range parts {
+			g := groups[p.GroupKey]
 			if g == nil {
-				g = &alertd.GroupView{Key: d.GroupKey, Labels: d.GroupLabels, RouteLabels: d.RouteLabels, Receiver: d.Receiver}
-				groups[d.GroupKey] = g
+				g = &alertd.GroupView{Key: p.GroupKey, Labels: p.GroupLabels, RouteLabels: p.RouteLabels, Receiver: p.Receiver}
+				groups[p.GroupKey] = g
+			}
+			st.MutedBy = nil
+			if p.mutedBy != "" {
+				st.MutedBy = []string{p.mutedBy}
 			}
 			g.Alerts = append(g.Alerts, st)
 		}
