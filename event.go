@@ -60,9 +60,13 @@ type Sample struct {
 	Trace  TraceRef
 
 	// ValidFor is how long the sample is believed unless another one replaces it; 0: as long as the rule that reads
-	// it says.
+	// it says. With [Withdrawn] it is no sample, see there.
 	ValidFor time.Duration
 }
+
+// Withdrawn, as the ValidFor of a sample, says that nobody reports on something any more. It ends all series of the
+// metric that have the same service and the same environment, or neither, and it has no value.
+const Withdrawn time.Duration = -1
 
 // Time is the sample's instant.
 func (s Sample) Time() time.Time { return time.UnixMilli(s.T).UTC() }

@@ -49,6 +49,11 @@ type Health struct {
 	Timestamp   time.Time              `json:"timestamp"`
 	TraceID     string                 `json:"trace_id,omitempty"` // of the trace in which this was found out
 	SpanID      string                 `json:"span_id,omitempty"`
+
+	// Withdrawn says that whoever reported on the service in this environment does not any more, and that nothing
+	// of it counts from now on: neither health reports nor the metrics in Metrics. The rest of the report is empty.
+	Withdrawn bool     `json:"withdrawn,omitempty"`
+	Metrics   []string `json:"metrics,omitempty"`
 }
 
 // HealthCheck is one part of a [Health].

@@ -17,6 +17,8 @@ const (
 	LabelAlert    = "alertname"
 	LabelSeverity = "severity"
 	LabelService  = "service"
+	// LabelEnvironment is where a service runs, such as "prod".
+	LabelEnvironment = "environment"
 	// LabelComponent is what several services depend on, by the name that all of them know.
 	LabelComponent = "component"
 )

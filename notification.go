@@ -53,6 +53,7 @@ const (
 	ReasonPostedOver   Reason = "posted as over"
 	ReasonFalse        Reason = "condition ended"
 	ReasonGone         Reason = "series gone"        // not the condition ended, but what it reads
+	ReasonRetired      Reason = "no longer polled"   // alertd was told not to ask for it any more
 	ReasonNoData       Reason = "no data"            // no series that the rule reads is there
 	ReasonMissing      Reason = "series missing"     // others of the rule are there
 	ReasonSilent       Reason = "input is silent"    // nothing arrives at all: nothing is known of anybody

@@ -55,6 +55,7 @@ const (
 	Missing                 // none has, while others of the rule have
 	Absent                  // no series of the rule has
 	Silent                  // none has, and nothing at all arrives
+	Retired                 // none has, and who reported them said that this is the end: see [Withdrawn]
 )
 
 // Witness looks at the series that a rule reads. It is asked in the step that takes the verdict, not later.

@@ -84,6 +84,12 @@ func (ss services) note(samples []alertd.Sample) {
 		name := s.Labels.Get(alertd.LabelService)
 		h := ss[name]
 		at := s.Time()
+		if s.ValidFor == alertd.Withdrawn {
+			if h != nil && !at.Before(h.Timestamp) && s.Labels.Get(alertd.LabelMetric) == "health_status" {
+				delete(ss, name)
+			}
+			continue
+		}
 		if h == nil || at.After(h.Timestamp) {
 			if h == nil && len(ss) >= maxServices {
 				continue

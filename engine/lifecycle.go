@@ -53,6 +53,8 @@ func (m *Machine) judge(v alertd.Verdict) {
 		switch p := v.Presence(a.Scope); {
 		case p == alertd.Present:
 			m.move(untrue(a, v))
+		case p == alertd.Retired:
+			m.move(gone(*a, v, alertd.ReasonRetired))
 		case keeps(a, v, p):
 			m.move(kept(*a, v.At, reasonOf[p]))
 		default:
@@ -200,9 +202,13 @@ func covers(all, some alertd.Labels) bool {
 	return is
 }
 
-// gone is what becomes of an alert that is over; false if nothing does.
+// gone is what becomes of an alert that is over; false if nothing does. What is retired does not come back, so there is
+// nothing to keep firing for.
 func gone(a alertd.Alert, v alertd.Verdict, why alertd.Reason) (alertd.Transition, bool) {
-	r, at := v.Rule, v.At
+	keep, at := v.Rule.KeepFiringFor, v.At
+	if why == alertd.ReasonRetired {
+		keep = 0
+	}
 	rewound := v.Late && a.State == alertd.Pending && !at.Before(a.ActiveAt)
 	if at.Before(a.At) && !rewound {
 		return alertd.Transition{}, false // it knows better
@@ -213,16 +219,19 @@ func gone(a alertd.Alert, v alertd.Verdict, why alertd.Reason) (alertd.Transitio
 		a.State = alertd.Inactive
 	case alertd.Firing, alertd.NoData, alertd.Failing:
 		a.GoneAt = at
-		if r.KeepFiringFor > 0 {
+		if keep > 0 {
 			a.State, t.Reason = alertd.Recovering, alertd.ReasonKept
 			break
 		}
 		a.State, a.ResolvedAt = alertd.Resolved, at
 	case alertd.Recovering:
-		if at.Sub(a.GoneAt) < r.KeepFiringFor {
+		if at.Sub(a.GoneAt) < keep {
 			return alertd.Transition{}, false
 		}
-		a.State, a.ResolvedAt, t.Reason = alertd.Resolved, at, alertd.ReasonKeptOver
+		if why != alertd.ReasonRetired {
+			t.Reason = alertd.ReasonKeptOver
+		}
+		a.State, a.ResolvedAt = alertd.Resolved, at
 	default:
 		return alertd.Transition{}, false
 	}

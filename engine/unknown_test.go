@@ -18,6 +18,7 @@ func (s says) Presence(string, time.Time) alertd.Presence { return alertd.Presen
 
 var presences = map[string]says{
 	"missing": says(alertd.Missing), "absent": says(alertd.Absent), "silent": says(alertd.Silent),
+	"retired": says(alertd.Retired),
 }
 
 // aside runs the story's commands about what is not known, about late samples and about rules that move:

@@ -31,6 +31,9 @@
 // NATS micro services need not be listed, see [Micro]: one question on their common subject reaches every instance, so a
 // round is one message however many there are. What is missed is asked for again every 2 seconds, as above.
 //
+// What is no target any more, or no micro service that is looked for, is withdrawn: one last event ends all that earlier
+// ones have said. Without it that would be believed for a while, and then be missed.
+//
 // # When it is the poller
 //
 // While more than half of the targets that are reached over the network (of at least five) cannot be reached, the

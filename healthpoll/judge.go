@@ -17,6 +17,7 @@ const (
 // memory is what the poller keeps of a target between probes.
 type memory struct {
 	decided bool      // something was published
+	told    string    // in which environment
 	down    bool      // unhealthy, until enough good answers in a row
 	misses  int       // in a row
 	goods   int       // in a row, while down
@@ -66,7 +67,9 @@ func (m *memory) judge(t *Target, answers []answer, guard func(first time.Time) 
 		return alertd.Health{}, false
 	}
 	m.decided = true
-	return m.event(t, answers, now), true
+	h = m.event(t, answers, now)
+	m.told = h.Environment
+	return h, true
 }
 
 // miss counts one, and decides whether it is the one that counts.

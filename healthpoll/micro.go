@@ -53,7 +53,7 @@ func (m *Micro) Normalize() error {
 }
 
 // SetMicro begins, changes or ends (nil) the search for NATS micro services. A change keeps what is known of them, an end
-// does not. A value that is not valid is logged and ends it.
+// does not, and what was published about them is withdrawn. A value that is not valid is logged and ends it.
 func (p *Poller) SetMicro(m *Micro) {
 	if m != nil {
 		c := *m
@@ -84,6 +84,9 @@ func (p *Poller) discover(ctx context.Context) {
 		p.mu.Lock()
 		m := p.micro
 		if p.anew {
+			for _, name := range slices.Sorted(maps.Keys(known.services)) {
+				p.withdraw(name, known.services[name].environment, nil)
+			}
 			known, p.anew = census{}, false
 		}
 		p.mu.Unlock()
@@ -184,7 +187,7 @@ type instance struct {
 
 // take learns from one round, and says how the services are. Those that are targets already are left to that. It also
 // returns how many instances it has passed over.
-func (c *census) take(m *Micro, pongs []pong, taken map[string]bool, now time.Time) (reports []alertd.Health, over int) {
+func (c *census) take(m *Micro, pongs []pong, taken map[string]string, now time.Time) (reports []alertd.Health, over int) {
 	if c.services == nil {
 		c.services = map[string]*crew{}
 	}
@@ -196,7 +199,7 @@ func (c *census) take(m *Micro, pongs []pong, taken map[string]bool, now time.Ti
 	}
 	for _, a := range pongs {
 		t := Target{Service: a.Name, URL: kindNATS + ":" + microSubject}
-		if taken[a.Name] || t.Normalize() != nil {
+		if _, is := taken[a.Name]; is || t.Normalize() != nil {
 			continue
 		}
 		s := c.services[a.Name]
@@ -220,9 +223,15 @@ func (c *census) take(m *Micro, pongs []pong, taken map[string]bool, now time.Ti
 	for _, name := range slices.Sorted(maps.Keys(c.services)) {
 		s := c.services[name]
 		c.instances -= s.forget(m, now)
-		if len(s.byID) == 0 || taken[name] {
+		_, target := taken[name]
+		if len(s.byID) == 0 || target {
 			c.instances -= len(s.byID)
 			delete(c.services, name)
+			if !target {
+				reports = append(reports, alertd.Health{
+					Service: name, Environment: s.environment, Timestamp: now.UTC().Truncate(time.Millisecond), Withdrawn: true,
+				})
+			}
 			continue
 		}
 		if h, tell := s.report(name, m, now); tell {

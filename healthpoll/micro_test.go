@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,9 +31,13 @@ func TestCensus(t *testing.T) {
 			name, id, _ := strings.Cut(a, "/")
 			pongs = append(pongs, pong{Name: name, ID: id, took: 2 * time.Millisecond})
 		}
-		reports, over := c.take(&m, pongs, map[string]bool{"target": true}, now)
+		reports, over := c.take(&m, pongs, map[string]string{"target": ""}, now)
 		var out []string
 		for _, h := range reports {
+			if h.Withdrawn {
+				out = append(out, h.Service+" withdrawn")
+				continue
+			}
 			out = append(out, fmt.Sprintf("%s %s %s", h.Service, h.Status, h.Checks[kindNATS].Error))
 			if h.Environment != "prod" || !h.Checks[kindNATS].Local || h.Checks[kindNATS].Status != h.Status {
 				t.Errorf("%+v", h)
@@ -69,7 +74,8 @@ func TestCensus(t *testing.T) {
 		{2 * s, "billing/a", "billing healthy ", true},
 		{2 * s, "billing/a", "billing healthy ; mail unhealthy refused: none of 1 instances answers on $SRV.PING.mail, for 14s", false},
 		{23 * time.Hour, "billing/a", "billing healthy ; mail unhealthy refused: none of 1 instances answers on $SRV.PING.mail, for 23h0m14s", false},
-		{time.Hour, "billing/a", "billing healthy ", false},
+		{time.Hour, "billing/a", "billing healthy ; mail withdrawn", false},
+		{10 * s, "billing/a", "billing healthy ", false},
 	} {
 		if got := round(step.after, step.answers); got != step.want {
 			t.Errorf("round %d: %s\nwant %s", i, got, step.want)
@@ -109,11 +115,12 @@ func TestCensusIsBounded(t *testing.T) {
 				})
 			}
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{2, 10, 1000, 100_000}).Draw(t, "after")) * time.Second)
-			reports, _ := c.take(&m, pongs, map[string]bool{"c": true}, now)
+			reports, _ := c.take(&m, pongs, map[string]string{"c": ""}, now)
 			answered, n := map[string]bool{}, 0
 			for _, a := range pongs {
 				answered[a.Name] = true
 			}
+			reports = slices.DeleteFunc(reports, func(h alertd.Health) bool { return h.Withdrawn && c.services[h.Service] == nil })
 			for _, s := range c.services {
 				n += len(s.byID)
 			}
@@ -200,7 +207,11 @@ func TestMicro(t *testing.T) {
 	eventually("billing", alertd.Unhealthy, "none of 2") // nobody answers at all
 
 	p.SetMicro(nil)
+	eventually("billing", "", "")
 	mu.Lock()
+	if h := newest["billing"]; !h.Withdrawn || h.Environment != "test" {
+		t.Errorf("not withdrawn: %+v", h)
+	}
 	clear(newest)
 	mu.Unlock()
 	again := add("mail", nil)

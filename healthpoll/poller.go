@@ -54,12 +54,13 @@ type Poller struct {
 
 	mu      sync.Mutex
 	targets map[Target]*watch
-	named   map[string]bool // services that are targets
-	micro   *Micro          // nil: micro services are not looked for
-	anew    bool            // what is known of micro services is to be forgotten
-	fresh   []*watch        // not in the schedule yet
-	queue   queue           // those that wait, the next one first
-	asking  int             // probes under way
+	named   map[string]string // services that are targets, and their environments
+	leaving []alertd.Health   // last reports that were not published yet
+	micro   *Micro            // nil: micro services are not looked for
+	anew    bool              // what is known of micro services is to be forgotten
+	fresh   []*watch          // not in the schedule yet
+	queue   queue             // those that wait, the next one first
+	asking  int               // probes under way
 	sleeps  time.Time
 	stats   stats
 	batch   []metric
@@ -126,23 +127,24 @@ func newClient(c *tls.Config) *http.Client {
 	}
 }
 
-// SetTargets replaces the targets. Those that stay as they are keep their place and what is known of them. A target
-// that is not valid, or whose service another one has already, is logged and left out.
+// SetTargets replaces the targets. Those that stay as they are keep their place and what is known of them; what was
+// published about services that are none any more is withdrawn. A target that is not valid, or whose service another one
+// has already, is logged and left out.
 func (p *Poller) SetTargets(targets []Target) {
 	kept := make(map[Target]bool, len(targets))
 	var order []Target
-	seen := make(map[string]bool, len(targets))
+	seen := make(map[string]string, len(targets))
 	fleet := 0
 	for _, t := range targets {
 		err := t.Normalize()
-		if err == nil && seen[t.Service] {
+		if _, twice := seen[t.Service]; twice && err == nil {
 			err = errors.New("service " + t.Service + " is a target already")
 		}
 		if err != nil {
 			p.log.Error("health target left out", "error", err)
 			continue
 		}
-		seen[t.Service] = true
+		seen[t.Service] = t.Environment
 		kept[t] = true
 		order = append(order, t)
 		if t.overNetwork() {
@@ -164,6 +166,7 @@ func (p *Poller) SetTargets(targets []Target) {
 		return slices.DeleteFunc(ws, func(w *watch) bool {
 			if w.gone {
 				idle = append(idle, w)
+				p.leave(w)
 			}
 			return w.gone
 		})
@@ -289,7 +292,7 @@ func (p *Poller) ask(ctx context.Context, w *watch, started time.Time) {
 			poke(p.tell)
 		}
 		guard := func(first time.Time) doubt { return p.guard.judge(first, now, w.Interval) }
-		if h, tell := w.judge(&w.Target, r.answers, guard, now); tell {
+		if h, tell := w.judge(&w.Target, r.answers, guard, now); tell && !p.isGone(w) {
 			traced, span := p.tracing.probed(ctx, w, r, started, h.Status)
 			p.send(traced, h)
 			span.End()
@@ -319,6 +322,7 @@ func (p *Poller) requeue(w *watch, again bool) {
 	defer p.mu.Unlock()
 	if w.gone {
 		w.hangUp()
+		p.leave(w)
 		return
 	}
 	now, every := time.Now(), w.every()
@@ -339,21 +343,22 @@ func (p *Poller) requeue(w *watch, again bool) {
 	}
 }
 
-// send publishes a health event.
-func (p *Poller) send(ctx context.Context, h alertd.Health) {
+// send publishes a health event, and reports whether there is nothing more to be done about it.
+func (p *Poller) send(ctx context.Context, h alertd.Health) bool {
 	payload, err := json.Marshal(h)
 	if err != nil {
 		p.log.Error("a health event cannot be written", "service", h.Service, "error", err)
-		return
+		return true
 	}
-	p.put(ctx, subjectPrefix+h.Service, payload)
+	return p.put(ctx, subjectPrefix+h.Service, payload)
 }
 
-// put publishes, and says when that begins and ceases to fail.
-func (p *Poller) put(ctx context.Context, subject string, payload []byte) {
+// put publishes, says when that begins and ceases to fail, and reports whether it was done.
+func (p *Poller) put(ctx context.Context, subject string, payload []byte) bool {
 	bounded, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	switch err := p.publish(bounded, subject, payload); {
+	err := p.publish(bounded, subject, payload)
+	switch {
 	case err == nil:
 		if p.mute.CompareAndSwap(true, false) {
 			p.log.Info("health events are published again")
@@ -361,6 +366,7 @@ func (p *Poller) put(ctx context.Context, subject string, payload []byte) {
 	case ctx.Err() == nil && p.mute.CompareAndSwap(false, true):
 		p.log.Error("health events cannot be published", "subject", subject, "error", err)
 	}
+	return err == nil
 }
 
 // queue is a heap of targets, the one that is due next first.

@@ -22,6 +22,7 @@ type book struct {
 	health  []alertd.Health // of targets
 	own     []alertd.Health // of the poller
 	metrics []metric
+	deny    int // last reports that are not taken
 }
 
 func (b *book) publish(t *testing.T) Publisher {
@@ -39,6 +40,10 @@ func (b *book) publish(t *testing.T) Publisher {
 		var h alertd.Health
 		if err := json.Unmarshal(payload, &h); err != nil || subject != "alertd.health."+h.Service {
 			t.Errorf("%s: %s: %v", subject, payload, err)
+		}
+		if h.Withdrawn && b.deny > 0 {
+			b.deny--
+			return errors.New("no NATS")
 		}
 		if h.Service == OwnService {
 			b.own = append(b.own, h)
@@ -326,6 +331,58 @@ func TestSetTargets(t *testing.T) {
 			t.Errorf("a was asked %d times after it went", got-n)
 		}
 		stop()
+	})
+}
+
+// What is not asked for any more is withdrawn, once, and after all else that was said about it: also where it was being asked
+// just then, and where publishing fails at first. What is asked in another way is not.
+func TestWithdrawn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{slow: 100 * time.Millisecond, down: map[string]bool{"slow": true}}
+		fast := Target{Service: "fast", URL: "http://fast", Environment: "prod"}
+		slow := Target{Service: "slow", URL: "http://slow"}
+		other := Target{Service: "other", URL: "http://other"}
+		p, b, stop := start(t, w, []Target{fast, slow, other})
+		defer stop()
+		time.Sleep(2 * time.Minute)
+		w.set(func() { w.slow = 2 * time.Second })
+		for n := w.count("slow/health/live"); w.count("slow/health/live") == n; {
+			time.Sleep(10 * time.Millisecond)
+		}
+		other.URL = "http://elsewhere"
+		b.mu.Lock()
+		b.deny = 3
+		b.mu.Unlock()
+		p.SetTargets([]Target{other})
+		time.Sleep(time.Minute)
+		last := map[string]alertd.Health{}
+		n := 0
+		for _, h := range b.events() {
+			if last[h.Service] = h; h.Withdrawn {
+				n++
+			}
+		}
+		for service, environment := range map[string]string{"fast": "prod", "slow": ""} {
+			if h := last[service]; !h.Withdrawn || h.Environment != environment || !slices.Contains(h.Metrics, MetricCertificate) {
+				t.Errorf("%s: %+v", service, h)
+			}
+		}
+		if n != 2 || b.deny != 0 || last["other"].Withdrawn {
+			t.Errorf("%d withdrawn, %d failures left, %+v", n, b.deny, last["other"])
+		}
+
+		other.Environment = "test" // from none
+		p.SetTargets([]Target{other})
+		time.Sleep(time.Minute)
+		var ended []alertd.Health
+		for _, h := range b.events() {
+			if h.Withdrawn && h.Service == "other" {
+				ended = append(ended, h)
+			}
+		}
+		if len(ended) != 1 || ended[0].Environment != "" || ended[0].Metrics != nil {
+			t.Errorf("another environment: %+v", ended)
+		}
 	})
 }
 

@@ -154,6 +154,7 @@ func (p *Poller) report(ctx context.Context) {
 			own = now
 		}
 		p.flush(ctx)
+		p.sayGoodbye(ctx)
 	}
 }
 

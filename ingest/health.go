@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -14,9 +16,10 @@ const (
 	MetricHealthCheck  = "health_check_status"
 	MetricCheckLatency = "health_check_latency_seconds"
 
-	labelCheck       = "check"
-	labelEnvironment = "environment"
-	labelStatus      = "status"
+	labelCheck  = "check"
+	labelStatus = "status"
+
+	maxWithdrawn = 32 // metrics that a last report names
 )
 
 // Components says by which name a check is known to all services: the keys are "SERVICE.CHECK", or "*.CHECK" for the
@@ -62,14 +65,17 @@ func (d *Decoder) health(e *object) *fault {
 	if len(r.service) > MaxName {
 		return faultf(at, "the service's name has %d bytes, more than %d", len(r.service), MaxName)
 	}
-	status, err := e.status(healthShape)
-	if err != nil {
-		return err
-	}
 	if r.environment, err = e.optional("environment"); err != nil {
 		return err
 	}
 	if r.at, err = d.instant(e); err != nil {
+		return err
+	}
+	if over, err := e.withdrawn(); over || err != nil {
+		return cmp.Or(err, d.withdraw(e, &r))
+	}
+	status, err := e.status(healthShape)
+	if err != nil {
 		return err
 	}
 	valid, err := e.validFor(alertd.HealthStands)
@@ -101,6 +107,41 @@ func (d *Decoder) health(e *object) *fault {
 		if err := d.check(&r, c, i > 0 && checks[i-1].key == c.key); err != nil {
 			d.refuse(err.at, "%s", err.msg) // the others and the service's own status still count
 		}
+	}
+	return nil
+}
+
+// withdrawn reports whether this is the last report on a service.
+func (o *object) withdrawn() (bool, *fault) {
+	f, ok, err := o.get("withdrawn")
+	if err != nil || !ok {
+		return false, err
+	}
+	if is := string(f.raw); is == "true" || is == "false" {
+		return is == "true", nil
+	}
+	return false, faultf(f.at, `"withdrawn" is %s; it must be true or false`, describe(f.raw))
+}
+
+// withdraw ends what health reports have said, and the other metrics that the event names.
+func (d *Decoder) withdraw(e *object, r *report) *fault {
+	names := []string{MetricHealth, MetricHealthCheck, MetricCheckLatency}
+	f, ok, err := e.get("metrics")
+	if err != nil {
+		return err
+	}
+	if ok {
+		var more []string
+		if json.Unmarshal(f.raw, &more) != nil || len(more) > maxWithdrawn {
+			return faultf(f.at, `"metrics" is %s; it must be an array of at most %d names of metrics`, describe(f.raw), maxWithdrawn)
+		}
+		names = append(names, more...)
+	}
+	for _, name := range names {
+		set := d.newSet(name)
+		set.add(alertd.LabelService, r.service)
+		set.add(alertd.LabelEnvironment, r.environment)
+		d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: set.labels(), T: r.at, ValidFor: alertd.Withdrawn})
 	}
 	return nil
 }
@@ -179,7 +220,7 @@ func (d *Decoder) add(r *report, v float64, name, check, component, status strin
 	if !ok {
 		set := d.newSet(name)
 		set.add(alertd.LabelService, r.service)
-		set.add(labelEnvironment, r.environment)
+		set.add(alertd.LabelEnvironment, r.environment)
 		set.add(labelCheck, check)
 		set.add(alertd.LabelComponent, component)
 		set.add(labelStatus, status)

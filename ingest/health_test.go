@@ -62,3 +62,35 @@ func TestComponentsRefused(t *testing.T) {
 		}
 	}
 }
+
+// The last report on a service ends all that earlier ones have said, whatever its checks were.
+func TestWithdrawn(t *testing.T) {
+	body := `{"service":"api","environment":"prod","status":"","checks":null,"withdrawn":true,"metrics":["certificate_expiry_timestamp_seconds"]}`
+	events, problems := decode(t, "alertd.health.api", nil, body)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	var got []string
+	for _, s := range events.Samples {
+		if s.ValidFor != alertd.Withdrawn {
+			t.Errorf("%+v", s)
+		}
+		got = append(got, s.Labels.String())
+	}
+	const labels = `environment="prod", service="api"}`
+	want := `{__name__="health_status", ` + labels + ` {__name__="health_check_status", ` + labels +
+		` {__name__="health_check_latency_seconds", ` + labels + ` {__name__="certificate_expiry_timestamp_seconds", ` + labels
+	if got := strings.Join(got, " "); got != want {
+		t.Errorf("%s\n%s", got, want)
+	}
+	for body, want := range map[string]string{
+		`{"withdrawn":"yes"}`:                 `"withdrawn" is "yes"; it must be true or false`,
+		`{"withdrawn":true,"metrics":"x"}`:    `"metrics" is "x"; it must be an array of at most 32 names of metrics`,
+		`{"withdrawn":false}`:                 `the event has no "status"`,
+		`{"withdrawn":true,"withdrawn":true}`: "comes twice",
+	} {
+		if _, problems := decode(t, "alertd.health.api", nil, body); !strings.Contains(reasons(problems), want) {
+			t.Errorf("%s: %q, want %q", body, reasons(problems), want)
+		}
+	}
+}

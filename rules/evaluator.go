@@ -433,6 +433,8 @@ func (e *Evaluator) Warm(samples []alertd.Sample) {
 	for i := range samples {
 		if s := e.seriesOf(&samples[i]); s != nil {
 			e.store(s, &samples[i], true)
+		} else if samples[i].ValidFor == alertd.Withdrawn {
+			e.retire(&samples[i])
 		}
 	}
 }
@@ -461,11 +463,17 @@ func (e *Evaluator) take(samples []alertd.Sample, now int64, seq uint64, later b
 	}
 	e.window.fetchSeries(e.batch)
 	for i, s := range e.batch {
-		if s == nil || !e.store(s, &samples[i], later) {
-			continue
-		}
-		for _, t := range s.touches {
-			e.mark(t, samples[i].T, now, seq)
+		switch {
+		case s != nil && e.store(s, &samples[i], later):
+			for _, t := range s.touches {
+				e.mark(t, samples[i].T, now, seq)
+			}
+		case s == nil && samples[i].ValidFor == alertd.Withdrawn:
+			for _, s := range e.retire(&samples[i]) {
+				for _, t := range s.touches {
+					e.mark(t, s.newest, now, seq)
+				}
+			}
 		}
 	}
 }
@@ -504,11 +512,15 @@ func (e *Evaluator) store(s *series, sample *alertd.Sample, later bool) bool {
 	return true
 }
 
-// seriesOf finds, or makes, the series of a sample; nil if nobody reads it, or if its time is not to be believed. A
+// seriesOf finds, or makes, the series of a sample; nil if nobody reads it, if its time is not to be believed, or if it ends
+// series. A
 // publisher says the same things in the same order every time, so the first guess is the series that came after this
 // one's predecessor the last time. With many series that saves what finding one costs most: waiting for the memory of a
 // large map.
 func (e *Evaluator) seriesOf(sample *alertd.Sample) *series {
+	if sample.ValidFor == alertd.Withdrawn {
+		return nil
+	}
 	if sample.T > e.now+maxAhead.Milliseconds() {
 		e.counts.TooNew++
 		return nil

@@ -47,6 +47,7 @@ type series struct {
 	hash    uint64
 	traces  []exemplar // at most traceSlots, in order of arrival
 	indexes []*index
+	retired int64 // time of the marker that says that nobody reports any more, milliseconds; of no sample: there is none
 	pins    []pin // what is kept besides the window
 }
 
@@ -64,7 +65,7 @@ type touch struct {
 
 func newSeries(ls labels.Labels, hash uint64) *series {
 	return &series{
-		labels: ls, unnamed: withoutName(ls), typed: ls.Has("__type__") || ls.Has("__unit__"), hash: hash,
+		labels: ls, unnamed: withoutName(ls), typed: ls.Has("__type__") || ls.Has("__unit__"), hash: hash, retired: never,
 	}
 }
 

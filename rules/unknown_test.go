@@ -387,3 +387,68 @@ func TestEndingSeries(t *testing.T) {
 		}
 	})
 }
+
+// When nobody asks for a service any more, its alert has no reason to stay; nor do alerts about not hearing from it. The
+// other services of the rule stay.
+func TestRetired(t *testing.T) {
+	e := NewEvaluator(mustParse(t, `groups:
+- name: g
+  interval: 1m
+  no_data: alert
+  missing_after: 60
+  rules:
+  - {alert: Down, expr: 'max by (service, environment) (up == 0)'}
+  - {alert: Slow, expr: 'max by (service) (latency > 5)'}
+`), Options{}, t0)
+	var seq uint64
+	send := func(at time.Duration, samples ...alertd.Sample) []alertd.Verdict {
+		seq++
+		e.Append(t0.Add(at), seq, samples)
+		return e.CatchUp(t0.Add(at + time.Second)) // past the settle delay
+	}
+	over := func(at time.Duration, metric string) alertd.Sample {
+		s := sample(t, metric, t0.Add(at), 0)
+		s.ValidFor = alertd.Withdrawn
+		return s
+	}
+	presence := func(rule int, scope string, at time.Duration) alertd.Presence {
+		return e.rules[rule].Presence(scope, t0.Add(at))
+	}
+	at := 10 * time.Second
+	for ; at < 7*time.Minute; at += 30 * time.Second { // longer than what begins again is waited for
+		for _, service := range []string{"api", "web"} {
+			for _, env := range []string{"", "prod"} {
+				for _, i := range []string{"1", "2"} {
+					m := fmt.Sprintf(`{service=%q,environment=%q,i=%q}`, service, env, i)
+					send(at, sample(t, "up"+m, t0.Add(at), 0), sample(t, "latency"+m, t0.Add(at), 9))
+				}
+			}
+		}
+	}
+	at -= 30 * time.Second
+	e.Run(t0.Add(at))
+	vs := send(at, over(at, `up{service="api",environment="prod"}`), over(at, `up{service="unknown"}`)) // in the millisecond of the last sample
+	same(t, "the end", show(vs), "6m40.001s Down[environment=prod,service=api]")
+	for scope, want := range map[string]alertd.Presence{
+		"environment=prod,service=api": alertd.Retired, "environment=,service=api": alertd.Present, "environment=prod,service=web": alertd.Present,
+	} {
+		if got := presence(0, scope, at); got != want {
+			t.Errorf("%s: %d, want %d", scope, got, want)
+		}
+	}
+	if got := presence(1, "service=api", at); got != alertd.Present {
+		t.Errorf("another metric: %d", got)
+	}
+	send(at, over(at, `up{service="api",environment="prod"}`)) // delivered again
+	for _, v := range e.Run(t0.Add(at + time.Minute)) {
+		for _, f := range v.Unknown {
+			t.Errorf("missed though it was withdrawn: %s", f.Labels)
+		}
+	}
+	at += 2 * time.Minute
+	send(at, sample(t, `up{service="api",environment="prod",i="1"}`, t0.Add(at), 0))
+	send(at, over(at-time.Second, `up{service="api",environment="prod"}`)) // late
+	if got := presence(0, "environment=prod,service=api", at); got != alertd.Present {
+		t.Errorf("it is asked for again: %d", got)
+	}
+}

@@ -24,6 +24,8 @@ func (r *ruleRun) Presence(scope string, at time.Time) alertd.Presence {
 		k.quiet = 0
 	}
 	switch {
+	case k != nil && k.retired():
+		return alertd.Retired
 	case r.group.evaluator.silent(r):
 		return alertd.Silent
 	case !r.partition.IsWhole() && r.present(t):
@@ -116,8 +118,8 @@ func (e *Evaluator) heard(seq uint64) {
 	e.arrived = e.now
 }
 
-// lost are the findings of a rule for which having no data is an alert: one for each key that has lost its series,
-// or one for the whole rule if it never had any.
+// lost are the findings of a rule for which having no data is an alert: one for each key that has lost its series, unless
+// that was to be, or one for the whole rule if it never had any.
 func (e *Evaluator) lost(r *ruleRun, at int64) []alertd.Finding {
 	if r.meta.NoData != alertd.Alarm || e.silent(r) {
 		return nil
@@ -131,7 +133,7 @@ func (e *Evaluator) lost(r *ruleRun, at int64) []alertd.Finding {
 	r.hadKeys = true // from here on alerts stand for the keys, also for those that are forgotten
 	var out []alertd.Finding
 	for _, k := range r.keys {
-		if !k.present(at) {
+		if !k.present(at) && !k.retired() {
 			out = append(out, e.unknown(r, k, at))
 		}
 	}
