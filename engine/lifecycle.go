@@ -131,6 +131,10 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 
 // known reports whether an alert has heard of the instant of a verdict, or of a later one, already. A slot that is
 // evaluated again because of late samples may still move the beginning of what is pending.
+//
+// At the very instant of its end an alert stays over: after a crash the same events are judged again, and of two that are
+// of one millisecond the first would raise it anew and page twice. What is true again within a millisecond fires at the
+// next evaluation, a tick at the latest.
 func (m *Machine) known(old *alertd.Alert, v alertd.Verdict) bool {
 	switch {
 	case old.State == alertd.Resolved || v.Rule.Occurrence:

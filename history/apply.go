@@ -199,8 +199,12 @@ func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error
 	w.text = w.text[:0]
 	w.say(a.Name(), a.Rule, severity, string(t.Reason), a.Trace.TraceID)
 	w.sayLabels(a.Labels, a.Annotations)
+	event := a.At
+	if t.Reason == alertd.ReasonRuleGone { // a reload, and no event, says so
+		event = at
+	}
 	return w.exec(w.stmts.transition, &w.bound.transition,
-		pos, micros(at), micros(a.At), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
+		pos, micros(at), micros(event), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
 		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Measured()),
 		clip(string(t.Reason), maxName), clip(summary, maxLabel), link(a.RunbookURL), link(a.TraceURL),
 		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), w.said())

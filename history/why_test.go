@@ -64,6 +64,21 @@ func TestWhy(t *testing.T) {
 	}
 }
 
+// That a rule is gone is found at the reload, whatever the last event of the alert was.
+func TestRuleGoneIsNoEvent(t *testing.T) {
+	s := fresh(t)
+	a := alert("HighErrorRate", "checkout", "page", alertd.Firing, epoch)
+	reload := epoch.Add(time.Hour)
+	apply(t, s, record(1, turned(a, alertd.Inactive, alertd.ReasonTrue, epoch)), record(2, turned(a, alertd.Firing, alertd.ReasonRuleGone, reload)))
+	chains, err := s.Why(t.Context(), Question{Alert: "HighErrorRate"})
+	if err != nil || len(chains) != 1 || len(chains[0].Steps) != 2 {
+		t.Fatalf("%+v, %v", chains, err)
+	}
+	if got := chains[0].Steps[1]; !got.Time.Equal(reload) || !got.At.Equal(reload) {
+		t.Errorf("decided at %s about an event of %s, want %s: %s", got.Time, got.At, reload, got.Tell(func(t time.Time) string { return t.String() }))
+	}
+}
+
 func inShort(steps []Step) string {
 	var out []string
 	for _, s := range steps {

@@ -935,6 +935,7 @@ func (e *Evaluator) tickRule(r *ruleRun, slot int64) alertd.Verdict {
 	if err != nil {
 		e.counts.Errors++
 		r.epoch++
+		e.blame(r, looked)
 		v.Err, v.Unknown = err.Error(), e.failed(r, nil, at)
 		return v
 	}

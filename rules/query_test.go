@@ -73,7 +73,7 @@ func TestSelectCopies(t *testing.T) {
 func TestSnapshotKnowsEveryField(t *testing.T) {
 	copied := []string{"labels", "sealed", "head", "hists", "newest"}
 	left := []string{
-		"unnamed", "typed", "hash", "chain", "seen", "keep", "traces", "touches", "indexes", "dead", "outcome", "validFor", "follower", "marked", "pins",
+		"unnamed", "typed", "hash", "chain", "seen", "keep", "traces", "touches", "indexes", "dead", "outcome", "validFor", "follower", "marked", "pins", "retired",
 	}
 	for f := range reflect.TypeFor[series]().Fields() {
 		if !slices.Contains(copied, f.Name) && !slices.Contains(left, f.Name) {

@@ -149,6 +149,21 @@ Doubled {a="x", alertname="Doubled"} [a=x]  true`)
 	same(t, "another fails", doubled(21*time.Minute, `left{a="x"}`, `right{a="x"}`, `left{a="y"}`, `right{a="y"}`, `right{a="y", b="2"}`), `
 Doubled {a="x", alertname="Doubled"} [a=x]  true
 Doubled {a="y", alertname="Doubled"} [a=y]  true`)
+
+	// A tick may come before the key was looked at by itself, as after a restart, when the window is only filled.
+	e = NewEvaluator(e.set, Options{}, t0)
+	at := e.groups[0].next
+	e.Warm([]alertd.Sample{sample(t, `left{a="x"}`, at, 9), sample(t, `left{a="y"}`, at, 9), sample(t, `right{a="y"}`, at, 9)})
+	e.Append(at, 1, []alertd.Sample{sample(t, `right{a="x", b="1"}`, at, 9), sample(t, `right{a="x", b="2"}`, at, 9)})
+	var doubledOnly []alertd.Verdict
+	e.Tick(at, func(v alertd.Verdict) []alertd.Sample {
+		if v.Rule.Name == "Doubled" {
+			doubledOnly = append(doubledOnly, v)
+		}
+		return nil
+	})
+	same(t, "a tick is first", unknown(doubledOnly), `
+Doubled {a="x", alertname="Doubled"} [a=x]  true`)
 }
 
 func TestRecoveryCondition(t *testing.T) {

@@ -174,6 +174,22 @@ func (r *ruleRun) fails(k *key) {
 	r.failing[k] = true
 }
 
+// maxBlamed bounds how many keys a tick asks which of them it fails for.
+const maxBlamed = 1000
+
+// blame finds the keys because of which a rule fails as a whole, where none is known to fail: a tick may come before the
+// first samples of a key were looked at, and after a restart the window is full and no key was evaluated yet.
+func (e *Evaluator) blame(r *ruleRun, at int64) {
+	if r.meta.OnError != alertd.Alarm || r.partition.IsWhole() || len(r.failing) > 0 {
+		return
+	}
+	for _, k := range r.order[:min(len(r.order), maxBlamed)] {
+		if _, _, err := e.ask(r, k, at); err != nil {
+			r.fails(k)
+		}
+	}
+}
+
 // unknown is a finding about a key, or about all of the rule, whose value nobody knows.
 func (e *Evaluator) unknown(r *ruleRun, k *key, at int64) alertd.Finding {
 	base, scope := labels.EmptyLabels(), ""
