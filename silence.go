@@ -30,6 +30,8 @@ type Silence struct {
 	UntilResolved bool          `json:"untilResolved,omitempty"` // over when all alerts in Awaits are, at EndsAt at the latest
 	Awaits        []Fingerprint `json:"awaits,omitempty"`        // what fired and matched when it was made
 	NoticedAt     time.Time     `json:"noticedAt,omitzero"`      // when it was looked at whether to tell that it ends soon
+
+	Change *SilenceChange `json:"change,omitempty"` // what was done to it last
 }
 
 // Recurrence says in which windows a silence is in force: from each instant that Cron names, for Duration.
@@ -230,6 +232,8 @@ type SilenceView struct {
 	Last  time.Time    `json:"last,omitzero"`   // when it last hid something; zero: never
 	Idle  bool         `json:"idle"`            // in force, and for long it has hidden nothing
 	Broad string       `json:"broad,omitempty"` // why somebody should have a second look at what it hides
+
+	Changes []SilenceChange `json:"changes"` // what was done to it, oldest first; of many, the first and the last ones
 }
 
 // ByUrgency compares silences: first those in force that end next, then those that begin next, then those that ended last.

@@ -24,9 +24,9 @@ type State interface {
 	Silences(ctx context.Context) ([]alertd.SilenceView, error)
 	// SetSilence makes a silence, or changes the one with this ID, and returns the ID under which it is known now: not
 	// every change keeps it.
-	SetSilence(ctx context.Context, s alertd.Silence) (id string, err error)
+	SetSilence(ctx context.Context, s alertd.Silence, by alertd.Actor) (id string, err error)
 	// ExpireSilence ends a silence now. Ending one that is over is no error.
-	ExpireSilence(ctx context.Context, id string) error
+	ExpireSilence(ctx context.Context, id string, by alertd.Actor) error
 
 	// Receivers are all receivers, sorted by their names.
 	Receivers(ctx context.Context) []Receiver

@@ -32,7 +32,8 @@ type fake struct {
 	posted   [][]alertd.Posted
 	alerts   map[alertd.Fingerprint]alertd.Standing
 	silences map[string]alertd.Silence
-	err      error // what all fail with
+	by       alertd.Actor // who changed a silence last
+	err      error        // what all fail with
 }
 
 func newFake(now func() time.Time) *fake {
@@ -105,7 +106,7 @@ func (f *fake) Silences(context.Context) (all []alertd.SilenceView, err error) {
 }
 
 // SetSilence has enough of the rules for amtool.
-func (f *fake) SetSilence(_ context.Context, s alertd.Silence) (string, error) {
+func (f *fake) SetSilence(_ context.Context, s alertd.Silence, by alertd.Actor) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -124,11 +125,12 @@ func (f *fake) SetSilence(_ context.Context, s alertd.Silence) (string, error) {
 		s.StartsAt = at
 	}
 	s.UpdatedAt = at
+	f.by = by
 	f.silences[s.ID] = s
 	return s.ID, nil
 }
 
-func (f *fake) ExpireSilence(_ context.Context, id string) error {
+func (f *fake) ExpireSilence(_ context.Context, id string, by alertd.Actor) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.silences[id]
@@ -136,6 +138,7 @@ func (f *fake) ExpireSilence(_ context.Context, id string) error {
 		return cmp.Or(f.err, fmt.Errorf("silence %q: %w", id, alertd.ErrNotFound))
 	}
 	s.EndsAt = f.now().UTC()
+	f.by = by
 	f.silences[id] = s
 	return f.err
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"alertd"
 	"alertd/amapi"
 )
 
@@ -97,6 +98,9 @@ func TestAmtool(t *testing.T) {
 		t.Fatal(err)
 	}
 	am.run("silence", "expire", id)
+	if by := state.by; by.By != "" || by.From != alertd.FromAPI || !strings.HasPrefix(by.Client, "127.0.0.1, ") {
+		t.Errorf("ended %s", by)
+	}
 	am.expect(`^ID Matchers Ends At Created By Comment$`, "silence", "query")
 	am.expect(id, "silence", "query", "--expired")
 	am.run("silence", "import", file)

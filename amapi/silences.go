@@ -138,7 +138,7 @@ func (a *api) postSilence(w http.ResponseWriter, r *http.Request) error {
 	case s.EndsAt.Before(now):
 		return problem(http.StatusBadRequest, "Failed to create silence: end time can't be in the past")
 	}
-	id, err := a.o.State.SetSilence(r.Context(), s)
+	id, err := a.o.State.SetSilence(r.Context(), s, alertd.Caller(r.RemoteAddr, r.UserAgent()))
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (a *api) deleteSilence(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.o.State.ExpireSilence(r.Context(), id); err != nil {
+	if err := a.o.State.ExpireSilence(r.Context(), id, alertd.Caller(r.RemoteAddr, r.UserAgent())); err != nil {
 		if f := a.public(r, err); f.status != http.StatusNotFound {
 			return f
 		}

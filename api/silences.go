@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -20,11 +21,11 @@ type Silences interface {
 	Silences(ctx context.Context) ([]alertd.SilenceView, error)
 	// MakeSilence makes one, or changes the one with this ID, and returns the ID under which it is known now. One that
 	// is too broad is refused unless it is forced.
-	MakeSilence(ctx context.Context, s alertd.Silence, force bool) (id string, err error)
+	MakeSilence(ctx context.Context, s alertd.Silence, by alertd.Actor, force bool) (id string, err error)
 	// PreviewSilence says what one would hide.
 	PreviewSilence(ctx context.Context, s alertd.Silence) (alertd.SilencePreview, error)
 	// ExpireSilence ends one now. Ending one that is over is no error.
-	ExpireSilence(ctx context.Context, id string) error
+	ExpireSilence(ctx context.Context, id string, by alertd.Actor) error
 }
 
 // maxSilence bounds the body that describes a silence. Alertmanager's API here has the same bound.
@@ -74,10 +75,13 @@ func (a *api) silence(w http.ResponseWriter, r *http.Request) error {
 	return &Error{http.StatusNotFound, "not_found", "there is no such silence; one that is over is forgotten after five days, GET /api/v1/silences?expired=true lists what is kept"}
 }
 
-// wantedSilence is what is asked for.
+// wantedSilence is what is asked for, and by whom. Of a new one that is createdBy.
 type wantedSilence struct {
 	alertd.Silence
-	Force bool `json:"force"`
+	Force bool             `json:"force"`
+	By    string           `json:"by"`
+	From  alertd.AckSource `json:"from"` // default api
+	Why   string           `json:"why"`  // of a change
 }
 
 func (a *api) makeSilence(w http.ResponseWriter, r *http.Request) error {
@@ -91,7 +95,11 @@ func (a *api) makeSilence(w http.ResponseWriter, r *http.Request) error {
 	case strings.TrimSpace(s.CreatedBy) == "":
 		return badData("the silence has no createdBy; say who makes it")
 	}
-	id, err := a.o.Silences.MakeSilence(r.Context(), s.Silence, s.Force)
+	by, err := actor(r, s.By, string(s.From), s.Why)
+	if err != nil {
+		return err
+	}
+	id, err := a.o.Silences.MakeSilence(r.Context(), s.Silence, by, s.Force)
 	if err != nil {
 		return silenceError(err)
 	}
@@ -136,16 +144,37 @@ func (a *api) readSilence(w http.ResponseWriter, r *http.Request) (s wantedSilen
 }
 
 func (a *api) expireSilence(w http.ResponseWriter, r *http.Request) error {
-	if _, err := parameters(r); err != nil {
+	p, err := parameters(r, "by", "from", "why")
+	if err != nil {
 		return err
 	}
 	if a.o.Silences == nil {
 		return errNoSilences
 	}
-	if err := a.o.Silences.ExpireSilence(r.Context(), r.PathValue("id")); err != nil {
+	by, err := actor(r, p["by"], p["from"], p["why"])
+	if err != nil {
+		return err
+	}
+	if err := a.o.Silences.ExpireSilence(r.Context(), r.PathValue("id"), by); err != nil {
 		return silenceError(err)
 	}
 	return success(w, struct{}{})
+}
+
+// actor is who asks for something, as the request says.
+func actor(r *http.Request, by, from, why string) (alertd.Actor, error) {
+	who := alertd.Actor{By: strings.TrimSpace(by), From: alertd.AckSource(from), Why: strings.TrimSpace(why)}
+	switch who.From {
+	case alertd.FromCLI, alertd.FromSlack, alertd.FromWeb:
+	case "", alertd.FromAPI:
+		who.From, who.Client = alertd.FromAPI, alertd.Caller(r.RemoteAddr, r.UserAgent()).Client
+	default:
+		return who, badData(fmt.Sprintf("from %q is not known; there are api, cli, slack and web", clip(from)))
+	}
+	if len(who.By) > alertd.MaxAckBy || len(who.Why) > alertd.MaxAckWhy {
+		return who, badData(fmt.Sprintf("by may be %d bytes long, why %d", alertd.MaxAckBy, alertd.MaxAckWhy))
+	}
+	return who, nil
 }
 
 // silenceError makes an answer of what the decider says.

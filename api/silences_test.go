@@ -24,8 +24,8 @@ func (s *silencer) Silences(context.Context) ([]alertd.SilenceView, error) {
 	}, s.err
 }
 
-func (s *silencer) MakeSilence(_ context.Context, want alertd.Silence, force bool) (string, error) {
-	s.asked = append(s.asked, fmt.Sprint("make ", want.Matchers, " ", want.Or, " ", !want.StartsAt.IsZero(), " ", force))
+func (s *silencer) MakeSilence(_ context.Context, want alertd.Silence, by alertd.Actor, force bool) (string, error) {
+	s.asked = append(s.asked, fmt.Sprint("make ", want.Matchers, " ", want.Or, " ", !want.StartsAt.IsZero(), " ", force, " ", by))
 	return "new", s.err
 }
 
@@ -34,8 +34,8 @@ func (s *silencer) PreviewSilence(_ context.Context, want alertd.Silence) (alert
 	return alertd.SilencePreview{Firing: 3}, s.err
 }
 
-func (s *silencer) ExpireSilence(_ context.Context, id string) error {
-	s.asked = append(s.asked, "expire "+id)
+func (s *silencer) ExpireSilence(_ context.Context, id string, by alertd.Actor) error {
+	s.asked = append(s.asked, "expire "+id+" "+by.String())
 	return s.err
 }
 
@@ -54,16 +54,20 @@ func TestSilences(t *testing.T) {
 		{"GET /api/v1/silences/to-come", "", nil, 200, `"data":{"id":"to-come"`, ""},
 		{"GET /api/v1/silences/nope", "", nil, 404, `there is no such silence`, ""},
 		{"GET /api/v1/silences", "", alertd.ErrStandby, 503, `another node leads`, ""},
-		{"POST /api/v1/silences", "{" + what + `,"or":[[{"name":"c","value":"d","isRegex":true,"isEqual":false}]],"force":true}`, nil, 200, `"silenceID":"new"`, `make [a="b"] [[c!~"d"]] true true`},
-		{"POST /api/v1/silences", "{" + what + "}", invalid, 400, `not valid: too broad`, `make [a="b"] [] true false`},
+		{"POST /api/v1/silences", "{" + what + `,"or":[[{"name":"c","value":"d","isRegex":true,"isEqual":false}]],"force":true}`, nil, 200, `"silenceID":"new"`, `make [a="b"] [[c!~"d"]] true true from api (192.0.2.1, no User-Agent), which named nobody`},
+		{"POST /api/v1/silences", "{" + what + `,"by":"ann","from":"cli","why":"longer"}`, invalid, 400, `not valid: too broad`, `make [a="b"] [] true false by ann, from cli: longer`},
+		{"POST /api/v1/silences", "{" + what + `,"from":"the moon"}`, nil, 400, `from \"the moon\" is not known`, ""},
+		{"POST /api/v1/silences", "{" + what + `,"by":"` + strings.Repeat("x", 101) + `"}`, nil, 400, `by may be 100 bytes long`, ""},
 		{"POST /api/v1/silences", strings.Replace("{"+what+"}", "why", " ", 1), nil, 400, `has no comment; say why`, ""},
 		{"POST /api/v1/silences", strings.Replace("{"+what+"}", `"me"`, `""`, 1), nil, 400, `has no createdBy`, ""},
 		{"POST /api/v1/silences", "{" + what + `,"forever":true}`, nil, 400, `unknown field`, ""},
 		{"POST /api/v1/silences", `{"matchers":1}`, nil, 400, `the body is not a silence`, ""},
 		{"POST /api/v1/silences", strings.Repeat(" ", 64<<10) + "{}", nil, 413, `larger than 64 KiB`, ""},
 		{"POST /api/v1/silences/preview", "{" + what + `,"recurs":{"cron":"0 2 * * *","duration":"1h","zone":"UTC"}}`, nil, 200, `"firing":3`, `preview [a="b"] 0 2 * * * for 1h, UTC`},
-		{"DELETE /api/v1/silences/now", "", nil, 200, `"status":"success"`, "expire now"},
-		{"DELETE /api/v1/silences/nope", "", alertd.ErrNotFound, 404, `not found; GET /api/v1/silences lists them`, "expire nope"},
+		{"DELETE /api/v1/silences/now", "", nil, 200, `"status":"success"`, "expire now from api (192.0.2.1, no User-Agent), which named nobody"},
+		{"DELETE /api/v1/silences/now?by=ann&from=cli&why=disks+are+in", "", nil, 200, `"status":"success"`, "expire now by ann, from cli: disks are in"},
+		{"DELETE /api/v1/silences/now?from=x", "", nil, 400, `is not known`, ""},
+		{"DELETE /api/v1/silences/nope", "", alertd.ErrNotFound, 404, `not found; GET /api/v1/silences lists them`, "expire nope from api (192.0.2.1, no User-Agent), which named nobody"},
 	} {
 		s := &silencer{err: c.err}
 		o := options(t)

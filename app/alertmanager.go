@@ -82,10 +82,10 @@ func (a *App) Silences(ctx context.Context) (out []alertd.SilenceView, err error
 	return out, err
 }
 
-// ExpireSilence ends a silence now.
-func (a *App) ExpireSilence(ctx context.Context, id string) error {
+// ExpireSilence ends a silence now, and remembers who said so.
+func (a *App) ExpireSilence(ctx context.Context, id string, by alertd.Actor) error {
 	return a.do(ctx, func(l *leader) (engine.Input, error) {
-		in, err := l.machine.PlanExpiry(clock(), id)
+		in, err := l.machine.PlanExpiry(clock(), id, by)
 		if err != nil || len(in.Silences) == 0 {
 			return nil, err
 		}

@@ -17,8 +17,8 @@ const (
 
 // MakeSilence makes a silence for a person, or changes one. Unless it is forced, one that hides more than a single
 // problem is likely to be is an [alertd.ErrInvalid] that says why.
-func (a *App) MakeSilence(ctx context.Context, s alertd.Silence, force bool) (id string, err error) {
-	return a.setSilence(ctx, s, func(l *leader) error {
+func (a *App) MakeSilence(ctx context.Context, s alertd.Silence, by alertd.Actor, force bool) (id string, err error) {
+	return a.setSilence(ctx, s, by, func(l *leader) error {
 		p, err := l.machine.PreviewSilence(s)
 		if err != nil || p.Broad == "" || force {
 			return err
@@ -28,16 +28,16 @@ func (a *App) MakeSilence(ctx context.Context, s alertd.Silence, force bool) (id
 }
 
 // SetSilence makes a silence as an Alertmanager does, or changes one, and returns the ID that it is known by from then on.
-func (a *App) SetSilence(ctx context.Context, s alertd.Silence) (id string, err error) {
-	return a.setSilence(ctx, s, func(*leader) error { return nil })
+func (a *App) SetSilence(ctx context.Context, s alertd.Silence, by alertd.Actor) (id string, err error) {
+	return a.setSilence(ctx, s, by, func(*leader) error { return nil })
 }
 
-func (a *App) setSilence(ctx context.Context, s alertd.Silence, guard func(*leader) error) (id string, err error) {
+func (a *App) setSilence(ctx context.Context, s alertd.Silence, by alertd.Actor, guard func(*leader) error) (id string, err error) {
 	err = a.do(ctx, func(l *leader) (engine.Input, error) {
 		if err := guard(l); err != nil {
 			return nil, err
 		}
-		in, known, err := l.machine.PlanSilence(clock(), s, newUUID())
+		in, known, err := l.machine.PlanSilence(clock(), s, newUUID(), by)
 		if err != nil {
 			return nil, err
 		}

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"alertd"
@@ -80,10 +82,10 @@ func (SilencesSet) input() {}
 // may change in place; other matchers, or another beginning of one that is active, end the old one and make a new one;
 // one that has expired stays expired, and a new one takes its place. The error is an [alertd.ErrNotFound] or an
 // [alertd.ErrInvalid].
-func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) (in SilencesSet, id string, err error) {
+func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string, by alertd.Actor) (in SilencesSet, id string, err error) {
 	now = now.UTC().Truncate(time.Millisecond) // as it is shown, so that who changes it can send the same beginning back
 	want.StartsAt, want.EndsAt, want.UpdatedAt = want.StartsAt.UTC(), want.EndsAt.UTC().Truncate(time.Millisecond), now
-	want.Awaits, want.NoticedAt = nil, time.Time{}
+	want.Awaits, want.NoticedAt, want.Change = nil, time.Time{}, nil
 	old := m.silences[want.ID]
 	if want.ID != "" && old == nil {
 		return in, "", fmt.Errorf("silence %q: %w", want.ID, alertd.ErrNotFound)
@@ -108,20 +110,57 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string) 
 		if old.State(now) == alertd.SilenceActive {
 			want.StartsAt = old.StartsAt
 		}
+		want.Change = done(alertd.SilenceChanged, now, editor(by, old, &want))
+		want.Change.Detail = edits(&old.Silence, &want)
 		return SilencesSet{[]alertd.Silence{want}}, want.ID, nil
 	}
-	want.ID = newID
+	by = editor(by, old, &want)
+	want.ID, want.Change = newID, done(alertd.SilenceMade, now, by)
 	want.StartsAt = laterOf(want.StartsAt, now)
 	if !want.EndsAt.After(want.StartsAt) {
 		return in, "", fmt.Errorf("%w: the silence ends (%s) before it begins (%s)", alertd.ErrInvalid,
 			want.EndsAt.Format(time.RFC3339), want.StartsAt.Format(time.RFC3339))
 	}
-	if old != nil && old.State(now) != alertd.SilenceExpired {
-		in.Silences = append(in.Silences, ended(old.Silence, now))
+	if old != nil {
+		want.Change.Detail = "in place of " + old.ID
+		if old.State(now) != alertd.SilenceExpired {
+			over := ended(old.Silence, now, alertd.SilenceReplaced, by)
+			over.Change.Detail = newID + " takes its place"
+			in.Silences = append(in.Silences, over)
+		}
 	}
 	in.Silences = append(in.Silences, want)
 	return in, newID, nil
 }
+
+// editor is who asks for a silence. A client that does not say so of itself names the author of the silence: of a new
+// one that is who asks, of one that is there only if the name is another one.
+func editor(by alertd.Actor, old *silence, want *alertd.Silence) alertd.Actor {
+	if old == nil || old.CreatedBy != want.CreatedBy {
+		by.By = cmp.Or(by.By, want.CreatedBy)
+	}
+	return by
+}
+
+// edits says what is different in a silence that was changed in place.
+func edits(old, now *alertd.Silence) string {
+	var parts []string
+	if !old.StartsAt.Equal(now.StartsAt) {
+		parts = append(parts, "it was to begin "+inWords(old.StartsAt))
+	}
+	if !old.EndsAt.Equal(now.EndsAt) {
+		parts = append(parts, "it was to end "+inWords(old.EndsAt))
+	}
+	if old.Comment != now.Comment {
+		parts = append(parts, fmt.Sprintf("its comment was %q", short(old.Comment)))
+	}
+	if old.CreatedBy != now.CreatedBy {
+		parts = append(parts, "it was of "+short(old.CreatedBy))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func inWords(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 // inPlace reports whether a silence may become another one under the same ID.
 func (m *Machine) inPlace(now time.Time, old, want *alertd.Silence) bool {
@@ -138,8 +177,9 @@ func (m *Machine) inPlace(now time.Time, old, want *alertd.Silence) bool {
 	}
 }
 
-// PlanExpiry says what has to be set so that a silence is over. Ending one that is over already sets nothing.
-func (m *Machine) PlanExpiry(now time.Time, id string) (SilencesSet, error) {
+// PlanExpiry says what has to be set so that a silence is over. Ending one that is over already sets nothing. The error
+// is an [alertd.ErrNotFound].
+func (m *Machine) PlanExpiry(now time.Time, id string, by alertd.Actor) (SilencesSet, error) {
 	now = now.Round(0).UTC()
 	s := m.silences[id]
 	if s == nil {
@@ -148,30 +188,63 @@ func (m *Machine) PlanExpiry(now time.Time, id string) (SilencesSet, error) {
 	if s.State(now) == alertd.SilenceExpired {
 		return SilencesSet{}, nil
 	}
-	return SilencesSet{[]alertd.Silence{ended(s.Silence, now)}}, nil
+	return SilencesSet{[]alertd.Silence{ended(s.Silence, now, alertd.SilenceEnded, by)}}, nil
 }
 
-func ended(s alertd.Silence, now time.Time) alertd.Silence {
+// ended is a silence that ends now, before its end.
+func ended(s alertd.Silence, now time.Time, act alertd.SilenceAct, by alertd.Actor) alertd.Silence {
 	s.StartsAt, s.EndsAt, s.UpdatedAt, s.NoticedAt = earlierOf(s.StartsAt, now), now, now, now
+	s.Change = done(act, now, by)
 	return s
+}
+
+// done is what somebody did. What people and clients say of themselves is cut: it is kept for long.
+func done(act alertd.SilenceAct, at time.Time, by alertd.Actor) *alertd.SilenceChange {
+	const client = 200 // runes
+	by.By, by.Client, by.Why = cut(by.By, alertd.MaxAckBy), cut(by.Client, client), cut(by.Why, alertd.MaxAckWhy)
+	return &alertd.SilenceChange{Act: act, At: at, Actor: by}
 }
 
 // setSilences follows new and ended silences. What one that ended has hidden is told as soon as its group may speak.
 func (m *Machine) setSilences(all []alertd.Silence) {
 	for i := range all {
+		m.concern(&all[i])
 		m.emit(alertd.Entry{Silence: &all[i]})
-		m.unnotice(all[i].ID)
+		m.unnotice(&all[i])
 	}
 	for _, g := range slices.Collect(m.groups.All()) {
 		for _, fp := range g.Diff().Fresh {
 			if g.Members[fp].Why != alertd.ReasonSilenced {
 				continue
 			}
-			if a := m.alerts.get(fp); a != nil && len(m.silencedBy(a)) == 0 {
+			if a := m.alerts.get(fp); a != nil && !m.silencedIn(g, fp) { // by another one, or until another time, perhaps
 				m.wait(g, a)
 			}
 		}
 	}
+}
+
+// concern notes with what is done to a silence which alerts it is about: what fires and matches, and what it waited for.
+func (m *Machine) concern(s *alertd.Silence) {
+	if s.Change == nil {
+		return
+	}
+	c, err := compile(*s)
+	if err != nil {
+		return // PlanSilence lets none through
+	}
+	change := *s.Change
+	change.EndsAt, change.Alerts = s.EndsAt, nil
+	if change.Act == alertd.SilenceResolved {
+		change.Alerts = slices.Clone(c.Awaits) // they are just over
+	}
+	for _, a := range matched(c, m.firing()) {
+		if !slices.Contains(c.Awaits, a.Fingerprint) || change.Act != alertd.SilenceResolved {
+			change.Alerts = append(change.Alerts, a.Fingerprint)
+		}
+	}
+	change.Alerts = change.Alerts[:min(len(change.Alerts), maxConcerned)]
+	s.Change = &change
 }
 
 // apply stores a silence and drops those that have been over for long.
@@ -183,8 +256,10 @@ func (ss silences) apply(at time.Time, s alertd.Silence) {
 	if old := ss[s.ID]; old != nil {
 		c.record = old.record
 	}
+	c.changed(s.Change)
+	c.Change = nil // it is the last of Changes
 	ss[s.ID] = c
-	maps.DeleteFunc(ss, func(_ string, s *silence) bool { return at.Sub(s.EndsAt) > keepSilences })
+	maps.DeleteFunc(ss, func(_ string, s *silence) bool { return at.Sub(s.EndsAt) > keepSilences && s.isOver() })
 }
 
 // sorted returns the silences in the order of their IDs.
@@ -217,12 +292,12 @@ func (m *Machine) silencedIn(g *grouping.Group, fp alertd.Fingerprint) bool {
 	if len(ids) == 0 {
 		return false
 	}
-	var until time.Time
-	for _, id := range ids {
-		_, edge := m.silences[id].inForce(m.now)
-		until = laterOf(until, edge)
+	by, until := m.silences[ids[0]], time.Time{}
+	for _, id := range ids { // the one that hides it longest
+		if _, edge := m.silences[id].inForce(m.now); edge.After(until) {
+			by, until = m.silences[id], edge
+		}
 	}
-	by := m.silences[ids[0]]
 	m.withhold(g, fp, alertd.Withheld{
 		Reason: alertd.ReasonSilenced, By: by.ID, Until: until, Detail: short(by.CreatedBy) + ": " + short(by.Comment),
 	})

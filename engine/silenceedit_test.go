@@ -17,7 +17,7 @@ func TestEditKnownToTheSecond(t *testing.T) {
 		Matchers: []alertd.Matcher{{Name: "service", Value: "db", IsEqual: true}}, CreatedBy: "ann", Comment: "disks",
 		StartsAt: began, EndsAt: began.Add(time.Hour),
 	}
-	in, id, err := m.PlanSilence(began, s, "one")
+	in, id, err := m.PlanSilence(began, s, "one", alertd.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestEditKnownToTheSecond(t *testing.T) {
 		{began.Add(-time.Second), "two"},
 	} {
 		s.ID, s.Comment, s.StartsAt = id, "still disks", tt.starts
-		in, known, err := m.PlanSilence(began.Add(time.Minute), s, "two")
+		in, known, err := m.PlanSilence(began.Add(time.Minute), s, "two", alertd.Actor{})
 		if err != nil || known != tt.want {
 			t.Fatalf("edited with its beginning at %s it is %q (%v), want %q", tt.starts, known, err, tt.want)
 		}

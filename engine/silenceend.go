@@ -57,7 +57,7 @@ func (m *Machine) endResolved() {
 			a := m.alerts.get(fp)
 			return a != nil && a.State.Active()
 		}) {
-			m.setSilences([]alertd.Silence{ended(s.Silence, m.now)})
+			m.setSilences([]alertd.Silence{ended(s.Silence, m.now, alertd.SilenceResolved, alertd.Actor{})})
 		}
 	}
 }
@@ -70,14 +70,26 @@ func (s *silence) noticeDue() (time.Time, bool) {
 	return s.EndsAt.Add(-min(noticeAhead, s.EndsAt.Sub(s.StartsAt)/4)), true
 }
 
+// isOver reports whether it is on record that the silence is over.
+func (s *silence) isOver() bool {
+	if len(s.Changes) == 0 { // an alertd set it that did not note what was done; it marked so those that somebody ended
+		return s.UpdatedAt.Equal(s.EndsAt)
+	}
+	act := s.Changes[len(s.Changes)-1].Act
+	return act != alertd.SilenceMade && act != alertd.SilenceChanged
+}
+
 // nextSilence is when a silence has to be looked at next.
 func (m *Machine) nextSilence() (due time.Time, ok bool) {
 	for _, s := range m.silences {
-		at, has := s.noticeDue()
-		if a := m.alerts.get(s.ending); a != nil && a.State.Active() {
-			at, has = s.EndsAt, true
+		if s.isOver() {
+			continue
 		}
-		if has && (!ok || at.Before(due)) {
+		at := s.EndsAt
+		if notice, has := s.noticeDue(); has {
+			at = notice // never later
+		}
+		if !ok || at.Before(due) {
 			due, ok = at, true
 		}
 	}
@@ -87,12 +99,14 @@ func (m *Machine) nextSilence() (due time.Time, ok bool) {
 // tendSilence does what is due for one silence: it tells that it ends soon, or that it is over.
 func (m *Machine) tendSilence() {
 	for _, s := range m.silences.sorted() {
-		if a := m.alerts.get(s.ending); a != nil && a.State.Active() {
-			if !m.now.Before(s.EndsAt) {
-				m.endNotice(*a, s, alertd.ReasonSilenceOver)
-				return
-			}
+		if s.isOver() {
 			continue
+		}
+		if !m.now.Before(s.EndsAt) {
+			over := s.Silence
+			over.Change = done(alertd.SilenceOver, s.EndsAt, alertd.Actor{})
+			m.setSilences([]alertd.Silence{over})
+			return
 		}
 		if at, has := s.noticeDue(); has && !m.now.Before(at) {
 			m.notice(s)
@@ -114,7 +128,7 @@ func (m *Machine) notice(s *silence) {
 	a := alertd.Alert{
 		Fingerprint: s.ending, Rule: silenceRule, Labels: endingLabels(s.ID), State: alertd.Firing, Value: alertd.Value(len(hides)),
 		Annotations: bounded(labels.FromStrings(
-			alertd.AnnotationSummary, fmt.Sprintf("%s ends at %s and hides %s", s.title(), s.EndsAt.Format("2006-01-02 15:04 MST"), listed(hides)),
+			alertd.AnnotationSummary, fmt.Sprintf("%s ends at %s and hides %s", s.title(), inWords(s.EndsAt), listed(hides)),
 			alertd.AnnotationNextStep, "If the work goes on: alertd silence extend "+s.ID+" 2h. Otherwise what still fires is told when it ends.")),
 		ActiveAt: m.now, FiredAt: m.now, At: m.now,
 	}
@@ -154,10 +168,13 @@ func (m *Machine) noticeRoutes(s *silence, hides []*alertd.Alert) (joins []alert
 }
 
 // unnotice takes back what was told of the end of a silence that was given another one, or was ended.
-func (m *Machine) unnotice(id string) {
-	s := m.silences[id]
-	if s == nil {
-		return
+func (m *Machine) unnotice(set *alertd.Silence) {
+	s := m.silences[set.ID]
+	if s == nil { // over for so long that it is forgotten already
+		var err error
+		if s, err = compile(*set); err != nil {
+			return
+		}
 	}
 	if a := m.alerts.get(s.ending); a != nil && a.State.Active() {
 		why := alertd.ReasonSilenceSet
@@ -170,7 +187,7 @@ func (m *Machine) unnotice(id string) {
 
 // endNotice closes the notice, and says what the silence hid.
 func (m *Machine) endNotice(a alertd.Alert, s *silence, why alertd.Reason) {
-	summary := fmt.Sprintf("%s now ends at %s", s.title(), s.EndsAt.Format("2006-01-02 15:04 MST"))
+	summary := fmt.Sprintf("%s now ends at %s", s.title(), inWords(s.EndsAt))
 	if why == alertd.ReasonSilenceOver {
 		summary = s.title() + " is over"
 		if n := len(s.Hid) + s.More; n > 0 {
@@ -192,10 +209,12 @@ func (s *silence) title() string {
 }
 
 // short is the beginning of what somebody wrote.
-func short(s string) string {
-	const limit = 80
-	if r := []rune(s); len(r) > limit {
-		return string(r[:limit]) + "…"
+func short(s string) string { return cut(s, 80) }
+
+// cut is s, or its first runes.
+func cut(s string, runes int) string {
+	if r := []rune(s); len(r) > runes {
+		return string(r[:runes]) + "…"
 	}
 	return s
 }

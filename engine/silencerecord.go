@@ -14,6 +14,9 @@ const (
 	// recurs gets a week.
 	idleAfter      = 4 * time.Hour
 	idleRecurrence = 7 * 24 * time.Hour
+	// maxChanges bounds what is remembered of what was done to a silence, maxConcerned the alerts that are noted with it.
+	maxChanges   = 20
+	maxConcerned = 1000
 )
 
 // record is what a silence has done. It follows from the entries: see withheld and ended.
@@ -21,6 +24,8 @@ type record struct {
 	Hid  []alertd.Hidden `json:"hid,omitempty"` // in the order in which they were hidden first
 	More int             `json:"more,omitempty"`
 	Last time.Time       `json:"last,omitzero"`
+
+	Changes []alertd.SilenceChange `json:"changes,omitempty"` // oldest first; of many, the first and the last ones
 }
 
 // storedSilence is a silence as a snapshot keeps it.
@@ -43,6 +48,18 @@ func (ss silences) restore(all []storedSilence) {
 		if c := ss[s.ID]; c != nil {
 			c.record = s.Record
 		}
+	}
+}
+
+// changed adds what was done to a silence to its record. Which alerts it was about is in the journal.
+func (r *record) changed(c *alertd.SilenceChange) {
+	if c == nil {
+		return
+	}
+	r.Changes = append(slices.Clip(r.Changes), *c) // a new array: somebody may be reading the old one
+	r.Changes[len(r.Changes)-1].Alerts = nil
+	if len(r.Changes) > maxChanges {
+		r.Changes = slices.Delete(r.Changes, 1, 2)
 	}
 }
 

@@ -25,10 +25,13 @@ func (m *Machine) Silences(now time.Time) []alertd.SilenceView {
 func (m *Machine) silenceView(now time.Time, s *silence, firing []*alertd.Alert) alertd.SilenceView {
 	v := alertd.SilenceView{
 		Silence: s.Silence, State: s.State(now), Hides: []alertd.Hidden{},
-		Hid: slices.Clone(s.Hid), More: s.More, Last: s.Last,
+		Hid: slices.Clone(s.Hid), More: s.More, Last: s.Last, Changes: slices.Clone(s.Changes),
 	}
 	if v.Hid == nil {
 		v.Hid = []alertd.Hidden{}
+	}
+	if v.Changes == nil {
+		v.Changes = []alertd.SilenceChange{}
 	}
 	if v.State == alertd.SilenceExpired {
 		return v

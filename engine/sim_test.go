@@ -332,7 +332,7 @@ func (w *world) post() {
 func (w *world) silence() {
 	all := w.m.Silences(w.now)
 	if len(all) > 0 && w.rng.IntN(2) == 0 {
-		in, err := w.m.PlanExpiry(w.now, all[w.rng.IntN(len(all))].ID)
+		in, err := w.m.PlanExpiry(w.now, all[w.rng.IntN(len(all))].ID, alertd.Actor{By: "me", From: alertd.FromWeb})
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -355,7 +355,7 @@ func (w *world) silence() {
 	case 2:
 		want.UntilResolved, want.StartsAt = true, w.now
 	}
-	in, _, err := w.m.PlanSilence(w.now, want, fmt.Sprint("silence-", len(w.journal)))
+	in, _, err := w.m.PlanSilence(w.now, want, fmt.Sprint("silence-", len(w.journal)), alertd.Actor{From: alertd.FromAPI, Client: "127.0.0.1 amtool"})
 	if err != nil && (!want.UntilResolved || !errors.Is(err, alertd.ErrInvalid)) { // nothing may fire that it could wait for
 		w.t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ import (
 //	silences                   what there is, and what it hides
 //	snapshot                   a new process takes the state from a snapshot
 //	unsilence ID               ends it
+//	away DURATION              alertd is down for so long
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
 //
@@ -149,18 +150,23 @@ func (s *story) run(d *datadriven.TestData) {
 		s.due(s.now)
 	case "silence":
 		want := s.wanted(args)
-		in, _, err := s.m.PlanSilence(s.now, want, args[0])
+		in, _, err := s.m.PlanSilence(s.now, want, args[0], alertd.Actor{From: alertd.FromCLI})
 		s.check(err)
 		s.step(in)
 		s.due(s.now)
 	case "unsilence":
-		in, err := s.m.PlanExpiry(s.now, args[0])
+		in, err := s.m.PlanExpiry(s.now, args[0], alertd.Actor{By: "ben", From: alertd.FromWeb})
 		s.check(err)
 		s.step(in)
 		s.due(s.now)
 	case "silences":
 		s.silences()
 	case "restart":
+		s.restart()
+	case "away": // down for so long
+		d, err := time.ParseDuration(args[0])
+		s.check(err)
+		s.now = s.now.Add(d)
 		s.restart()
 	case "snapshot":
 		b, err := s.m.Snapshot()
@@ -467,10 +473,17 @@ func (s *story) tell(e alertd.Entry) {
 			say("%s/%s is sent %s #%d %s", n.Receiver, n.Integration, n.Group, n.Seq, how)
 		}
 	case e.Silence != nil:
-		if e.Silence.NoticedAt.Equal(e.Time) && e.Silence.EndsAt.After(e.Time) {
+		if c := e.Silence.Change; c == nil {
 			say("silence %s ends soon", e.Silence.ID)
 		} else {
-			say("silence %s until %s", e.Silence.ID, stamp(e.Silence.EndsAt))
+			names := ""
+			for i, fp := range c.Alerts {
+				names += []string{" (about ", ", "}[min(i, 1)] + who(fp)
+			}
+			if names != "" {
+				names += ")"
+			}
+			say("silence %s %s%s", e.Silence.ID, c.Tell(stamp), names)
 		}
 	case e.Released != nil:
 		say("%v released by %s", e.Released.Groups, e.Released.By)

@@ -101,14 +101,14 @@ func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
 		notification: insert("notifications", 16),
 		notified:     insert("notified", 9),
 		attempt:      insert("attempts", 13),
-		decision:     insert("decisions", 11),
+		decision:     insert("decisions", 12),
 		policy:       insert("policies", 3),
 	}
 	var err error
 	st.outcome, err = db.PrepareContext(ctx, "UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
 	errs = append(errs, err)
 	st.limit, err = db.PrepareContext(ctx, `INSERT INTO decisions
-		SELECT ?, ? + n, ?, ?, fingerprint, grp, receiver || '/' || integration, ?, ?, 0, ''
+		SELECT ?, ? + n, ?, ?, fingerprint, grp, receiver || '/' || integration, ?, ?, 0, '', ''
 		FROM notified JOIN notifications ON id = notification WHERE notification = ? AND time < ? ON CONFLICT DO NOTHING`)
 	return st, errors.Join(append(errs, err)...)
 }
@@ -186,10 +186,12 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 			}
 		}
 		return nil
+	case e.Silence != nil:
+		return w.silence(pos, e.Time, e.Silence)
 	case e.Policy != nil:
 		return w.exec(w.stmts.policy, &w.bound.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
 	}
-	return nil // a silence, or a kind of entry that a later journal adds, tells about no alert
+	return nil // a kind of entry that a later journal adds
 }
 
 func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error {
@@ -320,12 +322,13 @@ type decision struct {
 	receiver, reason string
 	by, detail       string
 	until            time.Time
+	silence          string // JSON of a [SilenceStep]
 }
 
 func (w *writer) decision(pos int64, n int, at time.Time, d decision) error {
 	return w.exec(w.stmts.decision, &w.bound.decision,
 		pos, n, micros(at), string(d.kind), d.fingerprint, clip(string(d.group), maxLabel), clip(d.receiver, maxName),
-		clip(d.reason, maxName), clip(d.by, maxName), micros(d.until), clip(d.detail, maxLabel))
+		clip(d.reason, maxName), clip(d.by, maxName), micros(d.until), clip(d.detail, maxLabel), d.silence)
 }
 
 // say adds words to what a free-text search finds the row by.

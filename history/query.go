@@ -288,6 +288,7 @@ const (
 	KindReleased  Kind = "released"  // of a group: By let go what it held, Detail says from where
 	KindUnacked   Kind = "unacked"   // By has it no longer, because of Reason
 	KindFolded    Kind = "folded"    // told Receiver in the summary By, in place of a message of its own, because of Reason
+	KindSilence   Kind = "silence"   // of a silence that matches: By did Reason, until Until; see [Step.Silence]
 	KindWaited    Kind = "waited"    // its message to Receiver leaves now, and not when it was planned, because of Reason
 )
 

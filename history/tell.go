@@ -83,6 +83,8 @@ func (s *Step) Tell(show func(time.Time) string) string {
 			text += ": " + s.Reason
 		}
 		return text
+	case KindSilence:
+		return s.Silence.tell(show)
 	case KindReleased:
 		return "let go by " + s.By + ", from " + s.Detail
 	case KindUnacked:

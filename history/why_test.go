@@ -222,3 +222,41 @@ func TestWhyOfASummary(t *testing.T) {
 		t.Errorf("what is folded is not on its way: %+v, %v", pending, err)
 	}
 }
+
+// What was done to a silence is told with each alert that it was about.
+func TestWhySilence(t *testing.T) {
+	s := fresh(t)
+	disk := alert("DiskFull", "db", "warning", alertd.Firing, epoch)
+	silence := func(at time.Time, c alertd.SilenceChange) alertd.Entry {
+		c.At, c.EndsAt = at, epoch.Add(2*time.Hour)
+		return alertd.Entry{Time: at, Silence: &alertd.Silence{
+			ID: "s1", CreatedBy: "ann", Comment: "new disks", EndsAt: c.EndsAt, Change: &c,
+			Recurs: &alertd.Recurrence{Cron: "0 2 * * *", Duration: 3600e9, Zone: "UTC"},
+		}}
+	}
+	about := []alertd.Fingerprint{disk.Fingerprint}
+	looked := silence(epoch.Add(time.Minute), alertd.SilenceChange{})
+	looked.Silence.Change = nil
+	apply(t, s, record(1,
+		turned(disk, alertd.Inactive, alertd.ReasonTrue, epoch),
+		silence(epoch, alertd.SilenceChange{Act: alertd.SilenceMade, Actor: alertd.Actor{By: "ann", From: alertd.FromCLI}, Alerts: about}),
+		looked,
+		silence(epoch.Add(time.Hour), alertd.SilenceChange{Act: alertd.SilenceEnded, Actor: alertd.Actor{By: "ben", From: alertd.FromWeb, Why: "done"}, Alerts: about}),
+		silence(epoch.Add(2*time.Hour), alertd.SilenceChange{Act: alertd.SilenceOver}), // it hides nothing then
+	))
+	chains, err := s.Why(t.Context(), Question{Alert: "DiskFull"})
+	if err != nil || len(chains) != 1 {
+		t.Fatalf("%v: %v", chains, err)
+	}
+	var got []string
+	for _, st := range chains[0].Steps[1:] {
+		got = append(got, fmt.Sprint(st.Silence.ID, " ", st.By, ", ", st.Tell(func(at time.Time) string { return at.Format("15:04") })))
+	}
+	want := []string{
+		"s1 ann, silence s1 of ann (new disks) made by ann, from cli; ends " + epoch.Add(2*time.Hour).Format("15:04") + "; in force 0 2 * * * for 1h, UTC",
+		"s1 ben, silence s1 of ann (new disks) ended early by ben, from web: done",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

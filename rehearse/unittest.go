@@ -174,7 +174,7 @@ func (r *testRun) silence(i int) error {
 	if err != nil || r.desk == nil {
 		return err
 	}
-	in, _, err := r.desk.machine.PlanSilence(r.start, want, fmt.Sprintf("silence-%d", i+1))
+	in, _, err := r.desk.machine.PlanSilence(r.start, want, fmt.Sprintf("silence-%d", i+1), alertd.Actor{})
 	if err == nil {
 		for i := range in.Silences { // a test is about what it hides, not about the word before its end
 			in.Silences[i].NoticedAt = r.start

@@ -21,11 +21,11 @@ type Silences interface {
 	// Silences are all, those that expired and are still kept included.
 	Silences(ctx context.Context) ([]alertd.SilenceView, error)
 	// MakeSilence makes one. One that is too broad is refused unless it is forced.
-	MakeSilence(ctx context.Context, s alertd.Silence, force bool) (id string, err error)
+	MakeSilence(ctx context.Context, s alertd.Silence, by alertd.Actor, force bool) (id string, err error)
 	// PreviewSilence says what one would hide.
 	PreviewSilence(ctx context.Context, s alertd.Silence) (alertd.SilencePreview, error)
 	// ExpireSilence ends one now.
-	ExpireSilence(ctx context.Context, id string) error
+	ExpireSilence(ctx context.Context, id string, by alertd.Actor) error
 }
 
 // Bounds of the pages about silences.
@@ -75,7 +75,8 @@ type silenceRow struct {
 	More            int
 	Hid             string // what it hid, in words
 	Warning         string
-	Live            bool // it can be ended
+	Changes         []silenceHit // what was done to it after it was made
+	Live            bool         // it can be ended
 }
 
 func (p *silencePages) list(w http.ResponseWriter, r *http.Request) {
@@ -158,6 +159,12 @@ func (s *seen) silence(sv *alertd.SilenceView) silenceRow {
 	}
 	if n := len(sv.Hid) + sv.More; n > 0 {
 		row.Hid = "kept " + plural(n, "alert", "alerts") + " from being told: " + few(sv.Hid, sv.More)
+	}
+	for i := range sv.Changes {
+		if c := &sv.Changes[i]; c.Act != alertd.SilenceMade {
+			text := c.Tell(func(t time.Time) string { return s.moment(t, "").Text })
+			row.Changes = append(row.Changes, silenceHit{"other", clip(text, maxProse), s.moment(c.At, "")})
+		}
 	}
 	switch {
 	case sv.Idle && sv.Last.IsZero():
@@ -270,7 +277,7 @@ func (p *silencePages) posted(w http.ResponseWriter, r *http.Request) {
 	case f.Author == "":
 		err = fmt.Errorf("%w: say who makes the silence", alertd.ErrInvalid)
 	default:
-		_, err = p.Silences.MakeSilence(r.Context(), s, r.PostForm.Has("force"))
+		_, err = p.Silences.MakeSilence(r.Context(), s, alertd.Actor{By: f.Author, From: alertd.FromWeb}, r.PostForm.Has("force"))
 	}
 	if err == nil {
 		seeList(w)
@@ -360,7 +367,14 @@ func (f *silenceForm) silence(now time.Time) (s alertd.Silence, err error) {
 
 func (p *silencePages) expire(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := p.Silences.ExpireSilence(r.Context(), r.PostFormValue("id")); err != nil {
+	by := alertd.Actor{
+		By: strings.TrimSpace(r.PostFormValue("by")), From: alertd.FromWeb, Why: strings.TrimSpace(r.PostFormValue("why")),
+	}
+	err := fmt.Errorf("%w: say who ends the silence", alertd.ErrInvalid)
+	if by.By != "" {
+		err = p.Silences.ExpireSilence(r.Context(), r.PostFormValue("id"), by)
+	}
+	if err != nil {
 		v, _ := p.listed(r.Context())
 		v.Error = p.public("the silence", err)
 		render(w, p.Log, "silences.html", http.StatusConflict, v)

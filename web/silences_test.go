@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,11 +28,11 @@ type drawer struct {
 
 func (d *drawer) Silences(context.Context) ([]alertd.SilenceView, error) { return d.all, nil }
 
-func (d *drawer) MakeSilence(_ context.Context, s alertd.Silence, force bool) (string, error) {
+func (d *drawer) MakeSilence(_ context.Context, s alertd.Silence, by alertd.Actor, force bool) (string, error) {
 	if d.broad != "" && !force {
 		return "", fmt.Errorf("%w: the silence is too broad: %s", alertd.ErrInvalid, d.broad)
 	}
-	d.asked = append(d.asked, fmt.Sprint("make ", s.Matchers, s.Or, " for ", s.EndsAt.Sub(s.StartsAt), " by ", s.CreatedBy, ": ", s.Comment, " ", s.UntilResolved, " ", s.Recurs))
+	d.asked = append(d.asked, fmt.Sprint("make ", s.Matchers, s.Or, " for ", s.EndsAt.Sub(s.StartsAt), " by ", s.CreatedBy, " (", by, "): ", s.Comment, " ", s.UntilResolved, " ", s.Recurs))
 	return "new", nil
 }
 
@@ -46,11 +47,11 @@ func (d *drawer) PreviewSilence(_ context.Context, s alertd.Silence) (alertd.Sil
 	}, nil
 }
 
-func (d *drawer) ExpireSilence(_ context.Context, id string) error {
+func (d *drawer) ExpireSilence(_ context.Context, id string, by alertd.Actor) error {
 	if id == "nope" {
 		return fmt.Errorf("silence %q: %w", id, alertd.ErrNotFound)
 	}
-	d.asked = append(d.asked, "expire "+id)
+	d.asked = append(d.asked, "expire "+id+" "+by.String())
 	return nil
 }
 
@@ -68,7 +69,13 @@ func someSilences() []alertd.SilenceView {
 	}
 	hit := alertd.Hidden{Alert: "DiskUsageHigh", Service: "search", Severity: alertd.Warning}
 	return []alertd.SilenceView{
-		view("1", "new disks", alertd.SilenceActive, func(v *alertd.SilenceView) { v.Hides, v.Hid = []alertd.Hidden{hit}, []alertd.Hidden{hit} }),
+		view("1", "new disks", alertd.SilenceActive, func(v *alertd.SilenceView) {
+			v.Hides, v.Hid = []alertd.Hidden{hit}, []alertd.Hidden{hit}
+			v.Changes = []alertd.SilenceChange{
+				{Act: alertd.SilenceMade, At: v.StartsAt, Actor: alertd.Actor{By: "anna", From: alertd.FromWeb}, EndsAt: v.EndsAt},
+				{Act: alertd.SilenceChanged, At: v.StartsAt, Actor: alertd.Actor{By: "<b>ben", From: alertd.FromCLI, Why: "longer"}, EndsAt: v.EndsAt},
+			}
+		}),
 		view("2", "forgotten", alertd.SilenceActive, func(v *alertd.SilenceView) { v.Idle = true }),
 		view("3", "nights", alertd.SilencePending, func(v *alertd.SilenceView) {
 			v.Recurs = &alertd.Recurrence{Cron: "0 2 * * *", Duration: 3600e9, Zone: "Europe/Berlin"}
@@ -89,7 +96,8 @@ func TestSilencesPage(t *testing.T) {
 	}
 	at := 0
 	for _, want := range []string{ // in this order
-		"In force", "new disks", "hides now: <b>DiskUsageHigh search</b>", "kept 1 alert from being told", `value="1"`,
+		"In force", "new disks", "hides now: <b>DiskUsageHigh search</b>", "kept 1 alert from being told",
+		"changed by &lt;b&gt;ben, from cli: longer; ends", `value="1"`,
 		"forgotten", "Matches nothing: it has hidden nothing since it began.",
 		"Recurring", "0 2 * * * for 1h, Europe/Berlin; next", "To come", "move", "Over", "&lt;script&gt;",
 	} {
@@ -162,7 +170,7 @@ func TestSilenceForm(t *testing.T) {
 			t.Errorf("%v: %d %s", c.form, w.Code, w.Body)
 		}
 	}
-	const made = `make [service="api"] [[alertname=~"D.*" service="web"]] for 1h30m0s by anna: new disks true <nil>`
+	const made = `make [service="api"] [[alertname=~"D.*" service="web"]] for 1h30m0s by anna (by anna, from web): new disks true <nil>`
 	if got := strings.Join(d.asked, "; "); got != made {
 		t.Errorf("asked for\n%s\nwant\n%s", got, made)
 	}
@@ -173,12 +181,15 @@ func TestSilenceForm(t *testing.T) {
 	if w := post(with("force", "on")); w.Code != 303 || w.Header().Get("Location") != "./" {
 		t.Errorf("forced: %d %s", w.Code, w.Body)
 	}
-	for id, status := range map[string]int{"1": 303, "nope": 409} {
-		r := httptest.NewRequest(http.MethodPost, "/silences/expire", strings.NewReader("id="+id))
+	for form, status := range map[string]int{"id=1&by=ben&why=done": 303, "id=nope&by=ben": 409, "id=1&by=+": 409} {
+		r := httptest.NewRequest(http.MethodPost, "/silences/expire", strings.NewReader(form))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		w := httptest.NewRecorder()
 		if h.ServeHTTP(w, r); w.Code != status {
-			t.Errorf("expire %s: %d %s", id, w.Code, w.Body)
+			t.Errorf("expire %s: %d %s", form, w.Code, w.Body)
 		}
+	}
+	if !slices.Contains(d.asked, "expire 1 by ben, from web: done") {
+		t.Errorf("asked for %q", d.asked)
 	}
 }

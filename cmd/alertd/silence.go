@@ -128,7 +128,7 @@ func (c *silenceAddCmd) Run(ctx context.Context, std streams) error {
 	if s.CreatedBy == "" {
 		return &usageError{msg: "the silence has no author, and $USER is not set", hint: "--author NAME"}
 	}
-	id, err := c.set(ctx, s, c.Force)
+	id, err := c.set(ctx, s, changedBy{By: s.CreatedBy}, c.Force)
 	if err != nil {
 		return err
 	}
@@ -142,14 +142,25 @@ func (c *silenceAddCmd) Run(ctx context.Context, std streams) error {
 	return nil
 }
 
-func (f daemonFlags) set(ctx context.Context, s alertd.Silence, force bool) (id string, err error) {
+// changedBy says who ends a silence or gives it more time, and why.
+type changedBy struct {
+	By  string `help:"Who. Default: the name that you are logged in with." placeholder:"NAME"`
+	Why string `help:"Why, for whoever asks later." placeholder:"TEXT"`
+}
+
+func (c *changedBy) fill() { c.By = cmp.Or(c.By, whoami()) }
+
+func (f daemonFlags) set(ctx context.Context, s alertd.Silence, by changedBy, force bool) (id string, err error) {
 	var answer struct {
 		ID string `json:"silenceID"`
 	}
 	err = f.ask(ctx, http.MethodPost, "/api/v1/silences", nil, struct {
 		alertd.Silence
-		Force bool `json:"force,omitempty"`
-	}{s, force}, &answer)
+		Force bool             `json:"force,omitempty"`
+		By    string           `json:"by,omitempty"`
+		From  alertd.AckSource `json:"from"`
+		Why   string           `json:"why,omitempty"`
+	}{s, force, by.By, alertd.FromCLI, by.Why}, &answer)
 	if usage, ok := err.(*usageError); ok && strings.Contains(usage.msg, "too broad") {
 		usage.hint = "see what it hides with alertd silence preview, or say --force"
 	}
@@ -400,8 +411,11 @@ func (c *silenceShowCmd) Run(ctx context.Context, std streams) error {
 	}
 	local := localClock()
 	fmt.Fprintf(std.out, "%s  %s\n", s.ID, printable(matchersOf(&s.Silence)))
+	fmt.Fprintf(std.out, "  %s\n", capital(life(&s, local)))
 	fmt.Fprintf(std.out, "  %s, by %s, changed %s\n", printable(s.Comment), printable(s.CreatedBy), local.show(s.UpdatedAt))
-	fmt.Fprintf(std.out, "  %s\n", life(&s, local))
+	for i := range s.Changes {
+		fmt.Fprintf(std.out, "  %s  %s\n", local.show(s.Changes[i].At), printable(s.Changes[i].Tell(local.show)))
+	}
 	if s.Broad != "" {
 		fmt.Fprintf(std.out, "  Broad: %s.\n", printable(s.Broad))
 	}
@@ -428,6 +442,7 @@ func (c *silenceShowCmd) Run(ctx context.Context, std streams) error {
 
 type silenceExtendCmd struct {
 	daemonFlags
+	changedBy
 	ID       string `arg:"" help:"Which one: the beginning of its ID." placeholder:"ID"`
 	Duration string `arg:"" help:"How long it goes on from now: 2h." placeholder:"DURATION"`
 }
@@ -446,7 +461,8 @@ func (c *silenceExtendCmd) Run(ctx context.Context, std streams) error {
 	if s.State == alertd.SilenceExpired {
 		s.StartsAt = time.Now()
 	}
-	id, err := c.set(ctx, s.Silence, true)
+	c.fill()
+	id, err := c.set(ctx, s.Silence, c.changedBy, true)
 	if err != nil {
 		return err
 	}
@@ -457,16 +473,22 @@ func (c *silenceExtendCmd) Run(ctx context.Context, std streams) error {
 
 type silenceExpireCmd struct {
 	daemonFlags
+	changedBy
 	ID []string `arg:"" help:"Which ones: the beginnings of their IDs." placeholder:"ID"`
 }
 
 // Run ends them, and goes on with the next where one cannot be ended.
 func (c *silenceExpireCmd) Run(ctx context.Context, std streams) error {
+	c.fill()
+	query := url.Values{"by": {c.By}, "from": {string(alertd.FromCLI)}}
+	if c.Why != "" {
+		query.Set("why", c.Why)
+	}
 	var failed []error
 	for _, id := range c.ID {
 		_, s, err := c.find(ctx, id)
 		if err == nil {
-			err = c.ask(ctx, http.MethodDelete, "/api/v1/silences/"+url.PathEscape(s.ID), nil, nil, new(struct{}))
+			err = c.ask(ctx, http.MethodDelete, "/api/v1/silences/"+url.PathEscape(s.ID), query, nil, new(struct{}))
 		}
 		if err != nil {
 			failed = append(failed, err)
