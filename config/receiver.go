@@ -43,10 +43,13 @@ var (
 		"telegram_bot_token_file", "webex_api_url", "rocketchat_api_url", "rocketchat_token", "rocketchat_token_file",
 		"rocketchat_token_id", "rocketchat_token_id_file", "mattermost_webhook_url", "mattermost_webhook_url_file",
 	}
-	foreignReceiver = []string{
-		"discord_configs", "email_configs", "incidentio_configs", "jira_configs", "mattermost_configs", "msteams_configs",
-		"msteamsv2_configs", "opsgenie_configs", "pagerduty_configs", "pushover_configs", "rocketchat_configs", "sns_configs",
-		"telegram_configs", "victorops_configs", "webex_configs", "wechat_configs",
+	// By their kinds, the receivers that alertd does not have, and whose form a webhook's payload has in their place. Those
+	// without one want more than JSON.
+	foreignReceivers = map[string]string{
+		"discord_configs": "Discord", "email_configs": "", "incidentio_configs": "incident.io", "jira_configs": "Jira",
+		"mattermost_configs": "Mattermost", "msteams_configs": "Teams", "msteamsv2_configs": "Teams", "opsgenie_configs": "Opsgenie",
+		"pagerduty_configs": "PagerDuty", "pushover_configs": "Pushover", "rocketchat_configs": "Rocket.Chat", "sns_configs": "",
+		"telegram_configs": "Telegram", "victorops_configs": "VictorOps", "webex_configs": "Webex", "wechat_configs": "",
 	}
 )
 
@@ -122,12 +125,11 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 			}
 		},
 	}
-	for _, kind := range foreignReceiver {
+	for kind, service := range foreignReceivers {
 		known[kind] = func(n *yaml.Node) {
 			if n := target(n); !absent(n) && (n.Kind == yaml.ScalarNode || len(n.Content) > 0) {
-				p.fail(n, "receiver %s: alertd cannot send by %s yet; it has slack_configs, webhook_configs and console_configs; "+
-					"a webhook gets what Alertmanager would send, so a relay that takes Alertmanager's webhooks can pass it on",
-					quote(name), kind)
+				p.fail(n, "receiver %s: alertd has no %s; %s (docs/alertmanager.md shows how), or delete %s, and what goes to this receiver is on the dashboard only",
+					quote(name), kind, inPlaceOf(service), kind)
 			}
 		}
 	}
@@ -138,6 +140,14 @@ func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, o
 	b := labels.NewBuilder(r.Labels)
 	r.Labels = b.Set("name", r.Name).Labels()
 	return r, at, ok
+}
+
+// inPlaceOf says what to write for a service that alertd has no receivers for.
+func inPlaceOf(service string) string {
+	if service == "" {
+		return "write webhook_configs with the url of a relay that takes Alertmanager's webhooks"
+	}
+	return "write webhook_configs with a payload as " + service + " wants it"
 }
 
 // receiverLabelsTo reads labels, of which name belongs to the receiver's own.

@@ -3,9 +3,12 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 
 	amtemplate "github.com/prometheus/alertmanager/template"
+	"go.yaml.in/yaml/v3"
 
 	"alertd"
 	"alertd/notifier"
@@ -95,11 +98,53 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 	return m, err
 }
 
-// own makes the body that the receiver asks for.
+// own makes the body that the receiver asks for: every text of the tree is expanded. What a text says then may be a number,
+// a list or a map, as in Alertmanager; but only if all of it is one, so that "[FIRING:1] Disk" stays a text. Alertmanager
+// makes ["FIRING:1"] of that, and says no more.
 func own(tree any, expand func(string) (string, error)) ([]byte, error) {
-	out, err := amtemplate.DeepCopyWithTemplate(tree, expand)
+	out, err := expanded(tree, expand)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(out)
+}
+
+func expanded(tree any, expand func(string) (string, error)) (any, error) {
+	switch tree := tree.(type) {
+	case []any:
+		out := make([]any, len(tree))
+		for i, item := range tree {
+			var err error
+			if out[i], err = expanded(item, expand); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, len(tree))
+		for key, item := range tree {
+			key, err := expand(key)
+			if err != nil {
+				return nil, err
+			}
+			if out[key], err = expanded(item, expand); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case string:
+		text, err := expand(tree)
+		if err != nil || goesOn(text) {
+			return text, err
+		}
+		return amtemplate.DeepCopyWithTemplate(text, func(s string) (string, error) { return s, nil })
+	}
+	return tree, nil
+}
+
+// goesOn reports whether there is something behind the first value that YAML finds in a text.
+func goesOn(text string) bool {
+	d := yaml.NewDecoder(strings.NewReader(text))
+	var first, second yaml.Node
+	return d.Decode(&first) == nil && d.Decode(&second) != io.EOF
 }

@@ -34,6 +34,7 @@ func TestPayload(t *testing.T) {
 		Payload: map[string]any{
 			"text": `{{ .Status }} {{ template "who" . }}`, "{{ .Receiver }}": true, "n": 3, "list": []any{"{{ len .Alerts }}", nil},
 			"alerts": "{{ .Alerts | toJson }}", "labels": `{{ .CommonLabels | toJson }}`, "team": `{{ routeLabels "team" }}`,
+			"subject": `[{{ .Status | toUpper }}:1] {{ template "who" . }}`, "quoted": `"{{ .Status }}" it is`, "open": `{ {{ .Status }}`,
 		},
 	}, routed(sendertest.Gallery()["grown"]))
 	var body map[string]any
@@ -44,6 +45,7 @@ func TestPayload(t *testing.T) {
 	delete(body, "alerts")
 	want := map[string]any{
 		"text": "firing checkout", "ops": true, "n": 3.0, "list": []any{1.0, nil}, "team": "critical",
+		"subject": "[FIRING:1] checkout", "quoted": `"firing" it is`, "open": "{ firing",
 		"labels": map[string]any{"alertname": "ApplicationDown", "service": "checkout", "severity": "critical"},
 	}
 	if diff := cmp.Diff(want, body); diff != "" || len(alerts) != 1 {
