@@ -40,24 +40,3 @@ func (e *Evaluator) again(k *key, out []alertd.Verdict) []alertd.Verdict {
 	}
 	return out
 }
-
-// Behind tells how long the oldest event that is not read yet has been waiting; 0: all are read. While alertd is
-// behind, each key is evaluated less often: the settle delay grows to as much, and no further than the interval of
-// the group. So work becomes less as more of it waits, nothing is dropped, and a tick comes no later for it.
-func (e *Evaluator) Behind(d time.Duration) { e.behind = d }
-
-// settle is the delay of a key as it is now.
-func (e *Evaluator) settle(k *key) time.Duration {
-	return max(e.opts.Settle, min(e.behind, k.rule.group.interval))
-}
-
-// Settle is the settle delay of now, for the group with the longest interval, and whether it is longer than it
-// should be.
-func (e *Evaluator) Settle() (d time.Duration, behind bool) {
-	var longest time.Duration
-	for _, g := range e.groups {
-		longest = max(longest, g.interval)
-	}
-	d = max(e.opts.Settle, min(e.behind, longest))
-	return d, d > e.opts.Settle
-}
