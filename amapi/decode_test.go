@@ -200,16 +200,3 @@ func FuzzMatcher(f *testing.F) {
 		}
 	})
 }
-
-// What is written must be what encoding/json would write.
-func FuzzText(f *testing.F) {
-	for _, s := range []string{"", "plain", `"\`, "<&>", "é\u2028", "\xff", "\x00\n\x7f"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		want, err := json.Marshal(s)
-		if got := appendText(nil, s); err != nil || string(got) != string(want) {
-			t.Errorf("%q: %s, want %s", s, got, want)
-		}
-	})
-}

@@ -1,11 +1,8 @@
 package amapi
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 )
@@ -56,25 +53,11 @@ func (w *writer) end() {
 	w.flush()
 }
 
-func (w *writer) raw(s string)       { w.b = append(w.b, s...) }
-func (w *writer) text(s string)      { w.b = appendText(w.b, s) }
-func (w *writer) time(t time.Time)   { w.b = appendTime(w.b, t) }
-func (w *writer) texts(all []string) { w.list(len(all), func(i int) { w.text(all[i]) }) }
-
-func (w *writer) labels(ls alertd.Labels) {
-	w.b = append(w.b, '{')
-	first := true
-	ls.Range(func(l labels.Label) {
-		if !first {
-			w.b = append(w.b, ',')
-		}
-		first = false
-		w.text(l.Name)
-		w.b = append(w.b, ':')
-		w.text(l.Value)
-	})
-	w.b = append(w.b, '}')
-}
+func (w *writer) raw(s string)            { w.b = append(w.b, s...) }
+func (w *writer) text(s string)           { w.b = alertd.AppendText(w.b, s) }
+func (w *writer) labels(ls alertd.Labels) { w.b = alertd.AppendLabels(w.b, ls) }
+func (w *writer) time(t time.Time)        { w.b = appendTime(w.b, t) }
+func (w *writer) texts(all []string)      { w.list(len(all), func(i int) { w.text(all[i]) }) }
 
 // alert writes an alert, its members in Alertmanager's order.
 func (w *writer) alert(s *alertd.Standing) {
@@ -132,18 +115,5 @@ const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 func appendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
 	b = t.UTC().AppendFormat(b, timeLayout)
-	return append(b, '"')
-}
-
-// appendText appends s as JSON has it, with its quotes.
-func appendText(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			escaped, _ := json.Marshal(s) // a string cannot fail
-			return append(b, escaped...)
-		}
-	}
-	b = append(b, '"')
-	b = append(b, s...)
 	return append(b, '"')
 }

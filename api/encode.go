@@ -8,11 +8,11 @@ import (
 	"strconv"
 
 	"github.com/prometheus/prometheus/model/histogram"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"alertd"
 	"alertd/rules"
 )
 
@@ -68,7 +68,7 @@ func appendValue(b []byte, v parser.Value) ([]byte, error) {
 		return appendPoint(b, v.T, v.V), nil
 	case promql.String:
 		b = appendTime(append(b, '['), v.T)
-		b = appendString(append(b, ','), v.V)
+		b = alertd.AppendText(append(b, ','), v.V)
 		return append(b, ']'), nil
 	default:
 		return nil, fmt.Errorf("a result of type %T cannot be written", v)
@@ -89,7 +89,7 @@ func appendList(b []byte, n int, item func([]byte, int) []byte) ([]byte, error) 
 }
 
 func appendSeries(b []byte, s *promql.Series) []byte {
-	b = appendLabels(append(b, `{"metric":`...), s.Metric)
+	b = alertd.AppendLabels(append(b, `{"metric":`...), s.Metric)
 	for i, p := range s.Floats {
 		if i == 0 {
 			b = append(b, `,"values":[`...)
@@ -116,7 +116,7 @@ func appendSeries(b []byte, s *promql.Series) []byte {
 }
 
 func appendSample(b []byte, s *promql.Sample) []byte {
-	b = appendLabels(append(b, `{"metric":`...), s.Metric)
+	b = alertd.AppendLabels(append(b, `{"metric":`...), s.Metric)
 	if s.H == nil {
 		b = appendPoint(append(b, `,"value":`...), s.T, s.F)
 	} else {
@@ -178,15 +178,15 @@ func appendHistogram(b []byte, h *histogram.FloatHistogram) []byte {
 // appendExemplars writes a series and its traces. The names of the labels are those that Prometheus gives to exemplars
 // which it takes over OTLP.
 func appendExemplars(b []byte, s *rules.SeriesExemplars) []byte {
-	b = appendLabels(append(b, `{"seriesLabels":`...), s.Labels)
+	b = alertd.AppendLabels(append(b, `{"seriesLabels":`...), s.Labels)
 	b = append(b, `,"exemplars":[`...)
 	for i, x := range s.Exemplars {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(append(b, `{"labels":{"trace_id":`...), x.Trace.TraceID)
+		b = alertd.AppendText(append(b, `{"labels":{"trace_id":`...), x.Trace.TraceID)
 		if x.Trace.SpanID != "" {
-			b = appendString(append(b, `,"span_id":`...), x.Trace.SpanID)
+			b = alertd.AppendText(append(b, `,"span_id":`...), x.Trace.SpanID)
 		}
 		b = appendFloat(append(b, `},"value":`...), x.Value)
 		b = appendTime(append(b, `,"timestamp":`...), x.T)
@@ -214,30 +214,4 @@ func appendFloat(b []byte, f float64) []byte {
 		format = 'e'
 	}
 	return append(strconv.AppendFloat(append(b, '"'), f, format, -1, 64), '"')
-}
-
-func appendLabels(b []byte, ls labels.Labels) []byte {
-	b = append(b, '{')
-	first := true
-	ls.Range(func(l labels.Label) {
-		if !first {
-			b = append(b, ',')
-		}
-		first = false
-		b = appendString(b, l.Name)
-		b = appendString(append(b, ':'), l.Value)
-	})
-	return append(b, '}')
-}
-
-// appendString writes most strings as they are, and the rest as encoding/json does.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			quoted, _ := json.Marshal(s) // a string always can be written
-			return append(b, quoted...)
-		}
-	}
-	b = append(append(b, '"'), s...)
-	return append(b, '"')
 }

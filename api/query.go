@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/prometheus/util/annotations"
 	"github.com/prometheus/prometheus/util/stats"
 
+	"alertd"
 	"alertd/rules"
 )
 
@@ -349,7 +350,7 @@ func (q *queries) list(w http.ResponseWriter, r *http.Request) error {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendLabels(body, ls)
+		body = alertd.AppendLabels(body, ls)
 		if len(body) > maxAnswer {
 			return errTooLong
 		}
