@@ -64,7 +64,7 @@ type Sample struct {
 	ValidFor time.Duration
 }
 
-// Withdrawn, as the ValidFor of a sample, says that nobody reports on something any more. It ends all series of the
+// Withdrawn is the ValidFor of a sample which says that nobody reports on something any more. It ends all series of the
 // metric that have the same service and the same environment, or neither, and it has no value.
 const Withdrawn time.Duration = -1
 

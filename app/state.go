@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"alertd"
+	"alertd/ingest"
 )
 
 var errStandby = alertd.ErrStandby
@@ -85,7 +86,7 @@ func (ss services) note(samples []alertd.Sample) {
 		h := ss[name]
 		at := s.Time()
 		if s.ValidFor == alertd.Withdrawn {
-			if h != nil && !at.Before(h.Timestamp) && s.Labels.Get(alertd.LabelMetric) == "health_status" {
+			if h != nil && !at.Before(h.Timestamp) && s.Labels.Get(alertd.LabelMetric) == ingest.MetricHealth {
 				delete(ss, name)
 			}
 			continue
@@ -103,16 +104,16 @@ func (ss services) note(samples []alertd.Sample) {
 		status := alertd.HealthStatus(s.Labels.Get("status"))
 		check := s.Labels.Get("check")
 		switch c := h.Checks[check]; s.Labels.Get(alertd.LabelMetric) {
-		case "health_status":
+		case ingest.MetricHealth:
 			if s.V == 1 {
 				h.Status = status
 			}
-		case "health_check_status":
+		case ingest.MetricHealthCheck:
 			if s.V == 1 {
 				c.Status = status
 				h.Checks[check] = c
 			}
-		case "health_check_latency_seconds":
+		case ingest.MetricCheckLatency:
 			c.LatencyMS = s.V * 1000
 			h.Checks[check] = c
 		}

@@ -48,7 +48,7 @@ func TestContext(t *testing.T) {
 			if !tell || h.TraceID != c.wantTrace || h.Environment != c.wantEnvironment {
 				t.Errorf("%+v, want trace %q in %q", h, c.wantTrace, c.wantEnvironment)
 			}
-			if !h.Checks[CheckReady].Local || !h.Checks[CheckLive].Local {
+			if !h.Checks[checkReady].Local || !h.Checks[checkLive].Local {
 				t.Errorf("what the poller adds is about this service: %+v", h.Checks)
 			}
 			if db, tmp := h.Checks["db"], h.Checks["tmp"]; c.body == sick && (db.Component != "pg-main" || db.Local || !tmp.Local) {

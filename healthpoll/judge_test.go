@@ -29,9 +29,9 @@ func TestFrozenBody(t *testing.T) {
 	target := target(t, "http://api")
 	start := time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC)
 	answers := func(stamp time.Time) []answer {
-		ready := said(CheckReady, alertd.Healthy)
+		ready := said(checkReady, alertd.Healthy)
 		ready.report.Timestamp = stamp
-		return []answer{said(CheckLive, alertd.Healthy), ready}
+		return []answer{said(checkLive, alertd.Healthy), ready}
 	}
 	var m memory
 	wrong := start.Add(-time.Hour)
@@ -60,8 +60,8 @@ func TestJudgeCounts(t *testing.T) {
 		var m memory
 		misses, goods, down, known := 0, 0, false, false
 		for range rapid.IntRange(1, 30).Draw(t, "n") {
-			live := rapid.SampledFrom([]answer{said(CheckLive, alertd.Healthy), miss(CheckLive), said(CheckLive, alertd.Unhealthy)}).Draw(t, "live")
-			ready := rapid.SampledFrom([]answer{said(CheckReady, alertd.Healthy), said(CheckReady, alertd.Degraded), miss(CheckReady)}).Draw(t, "ready")
+			live := rapid.SampledFrom([]answer{said(checkLive, alertd.Healthy), miss(checkLive), said(checkLive, alertd.Unhealthy)}).Draw(t, "live")
+			ready := rapid.SampledFrom([]answer{said(checkReady, alertd.Healthy), said(checkReady, alertd.Degraded), miss(checkReady)}).Draw(t, "ready")
 			h, tell := m.judge(&target, []answer{live, ready}, noDoubt, time.Unix(0, 0))
 
 			missed := live.missed || ready.missed
@@ -224,9 +224,9 @@ func TestRecoveryKeepsItsCause(t *testing.T) {
 	target := target(t, "http://shop:8080")
 	var m memory
 	report := func(status alertd.HealthStatus) []answer {
-		ready := said(CheckReady, status)
+		ready := said(checkReady, status)
 		ready.report.Checks = map[string]alertd.HealthCheck{"database": {Status: status}, "cache": {Status: alertd.Healthy}}
-		return []answer{said(CheckLive, alertd.Healthy), ready}
+		return []answer{said(checkLive, alertd.Healthy), ready}
 	}
 	for i, c := range []struct {
 		says, want alertd.HealthStatus
@@ -254,18 +254,18 @@ func TestRestartWhileCounting(t *testing.T) {
 	now := time.Unix(0, 0)
 	var before memory
 	for range target.Fall - 1 {
-		before.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
+		before.judge(&target, []answer{miss(checkLive)}, noDoubt, now)
 	}
 	var m memory
 	for i := 1; i <= target.Fall; i++ {
-		h, tell := m.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
+		h, tell := m.judge(&target, []answer{miss(checkLive)}, noDoubt, now)
 		if last := i == target.Fall; tell != last || last && h.Status != alertd.Unhealthy || m.undecided(&target) == last {
 			t.Errorf("miss %d after the restart: told %v, %s, asked again soon %v", i, tell, h.Status, m.undecided(&target))
 		}
 	}
 	m = memory{}
-	m.judge(&target, []answer{miss(CheckLive)}, noDoubt, now)
-	if h, tell := m.judge(&target, []answer{said(CheckLive, alertd.Healthy)}, noDoubt, now); !tell || h.Status != alertd.Healthy {
+	m.judge(&target, []answer{miss(checkLive)}, noDoubt, now)
+	if h, tell := m.judge(&target, []answer{said(checkLive, alertd.Healthy)}, noDoubt, now); !tell || h.Status != alertd.Healthy {
 		t.Errorf("a blip over a restart: told %v, %s", tell, h.Status)
 	}
 }

@@ -23,8 +23,8 @@ import (
 // The checks that the poller itself adds to the event of an http target. For the other kinds it is one, and has the
 // name of the kind.
 const (
-	CheckLive  = "live"
-	CheckReady = "ready"
+	checkLive  = "live"
+	checkReady = "ready"
 )
 
 // The reasons why an answer is not what it should be begin with one of these words.
@@ -181,7 +181,7 @@ func (p *Poller) askPages(ctx context.Context, w *watch, r *result) {
 	now := time.Now()
 	ctx = r.watch.trace(ctx)
 	live, code, err := p.page(ctx, w, r, w.URL+w.Live, false)
-	live.check, live.took = CheckLive, time.Since(now)
+	live.check, live.took = checkLive, time.Since(now)
 	if err != nil && success(code) {
 		live.status, live.reason = alertd.Healthy, "" // a body is not wanted: it answers, so it lives
 	}
@@ -196,7 +196,7 @@ func (p *Poller) askPages(ctx context.Context, w *watch, r *result) {
 			ready.status, ready.reason = alertd.Degraded, fmt.Sprintf("%s: answered %d, but %v", reasonBody, code, err)
 		}
 	}
-	ready.check = CheckReady
+	ready.check = checkReady
 	live.report = Report{} // the components are those of the ready page
 	r.answers = []answer{live, ready}
 	if _, dials := r.watch.read(); dials {

@@ -136,7 +136,7 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("first answer: %s, want %s", h.Status, c.first)
 				}
 			}
-			live, ready := h.Checks[CheckLive], h.Checks[CheckReady]
+			live, ready := h.Checks[checkLive], h.Checks[checkReady]
 			if h.Status != c.status || live.Status != c.live || ready.Status != c.ready || !fits(live.Error, c.liveE) || !fits(ready.Error, c.readyE) {
 				t.Errorf("%+v", h)
 			}

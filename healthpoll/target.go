@@ -12,13 +12,13 @@ import (
 
 // The defaults of a target.
 const (
-	DefaultLive         = "/health/live"
-	DefaultReady        = "/health/ready"
-	DefaultInterval     = 10 * time.Second
-	DefaultTimeout      = 3 * time.Second // or half the interval, if that is shorter
-	DefaultFall         = 3
-	DefaultRise         = 2
-	DefaultFastInterval = 2 * time.Second
+	defaultLive         = "/health/live"
+	defaultReady        = "/health/ready"
+	defaultInterval     = 10 * time.Second
+	defaultTimeout      = 3 * time.Second // or half the interval, if that is shorter
+	defaultFall         = 3
+	defaultRise         = 2
+	defaultFastInterval = 2 * time.Second
 )
 
 const (
@@ -72,6 +72,7 @@ type TargetError struct {
 	Reason  string // never quotes a URL, which may hold a password
 }
 
+// Error implements error.
 func (e *TargetError) Error() string {
 	if e.Service == "" {
 		return "a target: " + e.Reason
@@ -104,7 +105,7 @@ func (t *Target) Normalize() error {
 	for _, path := range []struct {
 		name, fallback string
 		value          *string
-	}{{"live", DefaultLive, &t.Live}, {"ready", DefaultReady, &t.Ready}} {
+	}{{"live", defaultLive, &t.Live}, {"ready", defaultReady, &t.Ready}} {
 		switch {
 		case !t.hasPages() && *path.value != "":
 			return wrong(path.name, "%s is a page of an http or https url; this one has none", path.name)
@@ -118,18 +119,18 @@ func (t *Target) Normalize() error {
 		}
 	}
 	if t.Interval == 0 {
-		t.Interval = DefaultInterval
+		t.Interval = defaultInterval
 	}
 	if t.Interval < minInterval {
 		return wrong("interval", "interval %s is shorter than %s", t.Interval, minInterval)
 	}
 	if t.Timeout == 0 {
-		t.Timeout = min(DefaultTimeout, t.Interval/2)
+		t.Timeout = min(defaultTimeout, t.Interval/2)
 	}
 	if t.Timeout < 0 || t.Timeout >= t.Interval {
 		return wrong("timeout", "timeout %s is not shorter than the interval %s", t.Timeout, t.Interval)
 	}
-	fall, rise := DefaultFall, DefaultRise
+	fall, rise := defaultFall, defaultRise
 	if t.kind() == kindHeartbeat { // its interval is the threshold
 		fall, rise = 1, 1
 	}
@@ -146,7 +147,7 @@ func (t *Target) Normalize() error {
 		}
 	}
 	if t.FastInterval == 0 {
-		t.FastInterval = min(DefaultFastInterval, t.Interval)
+		t.FastInterval = min(defaultFastInterval, t.Interval)
 	}
 	if t.FastInterval < minFastInterval || t.FastInterval > t.Interval {
 		return wrong("fast_interval", "fast_interval %s is not between %s and the interval %s", t.FastInterval, minFastInterval, t.Interval)

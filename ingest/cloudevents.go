@@ -22,8 +22,8 @@ import (
 // The types of CloudEvents whose data is one of our own events; any other is an occurrence of that type. Where
 // the subject says what kind of event this is, it is believed first.
 const (
-	CloudMetric = "alertd.metric"
-	CloudHealth = "alertd.health"
+	cloudMetric = "alertd.metric"
+	cloudHealth = "alertd.health"
 )
 
 const (
@@ -189,9 +189,9 @@ func (d *Decoder) cloud(ce *event.Event, data []byte, at int) *fault {
 	what := d.kind
 	switch {
 	case what == metric, what == health:
-	case ce.Type() == CloudMetric:
+	case ce.Type() == cloudMetric:
 		what = metric
-	case ce.Type() == CloudHealth:
+	case ce.Type() == cloudHealth:
 		what = health
 	default:
 		what = occurrence

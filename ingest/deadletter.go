@@ -18,7 +18,7 @@ import (
 // The stream that keeps dead letters, and its subject.
 const (
 	DeadLetterStream  = "ALERTD_DEADLETTERS"
-	DeadLetterSubject = "alertd.deadletters"
+	deadLetterSubject = "alertd.deadletters"
 )
 
 const (
@@ -45,7 +45,7 @@ func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream) (*DeadLetter
 		_, err = js.CreateStream(ctx, jetstream.StreamConfig{
 			Name:        DeadLetterStream,
 			Description: "alertd: events that it could not read, with the reason",
-			Subjects:    []string{DeadLetterSubject},
+			Subjects:    []string{deadLetterSubject},
 			MaxMsgs:     maxLetters,
 			MaxBytes:    maxLetterBytes,
 			Discard:     jetstream.DiscardOld,
@@ -100,7 +100,7 @@ func (d *DeadLetters) publish(ctx context.Context, dl alertd.DeadLetter) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if _, err := d.js.Publish(ctx, DeadLetterSubject, body, opts...); err != nil {
+	if _, err := d.js.Publish(ctx, deadLetterSubject, body, opts...); err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
 	return nil

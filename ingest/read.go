@@ -71,8 +71,8 @@ func (e *RewoundError) Error() string {
 	return fmt.Sprintf("stream %s ends at %d, but was already read up to %d: it was made anew or lost its end in a crash", e.Stream, e.Last, e.Next-1)
 }
 
-// Bounds are the first and the last sequence of the stream. An empty stream has first = last + 1.
-func Bounds(ctx context.Context, js jetstream.JetStream, stream string) (first, last uint64, err error) {
+// streamBounds are the first and the last sequence of the stream. An empty stream has first = last + 1.
+func streamBounds(ctx context.Context, js jetstream.JetStream, stream string) (first, last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := js.Stream(ctx, stream)
@@ -218,7 +218,7 @@ func final(err error) bool {
 
 // begin looks whether the stream has what is wanted.
 func (r *reader) begin(ctx context.Context) error {
-	first, last, err := Bounds(ctx, r.js, r.stream)
+	first, last, err := streamBounds(ctx, r.js, r.stream)
 	switch {
 	case err != nil:
 		return err
@@ -298,7 +298,7 @@ func (r *reader) starves(ctx context.Context) (bool, error) {
 		r.checked, r.behind = r.next, false
 		return false, nil
 	}
-	first, last, err := Bounds(ctx, r.js, r.stream)
+	first, last, err := streamBounds(ctx, r.js, r.stream)
 	switch {
 	case err != nil && final(err):
 		return false, err

@@ -148,10 +148,10 @@ func TestReadFrom(t *testing.T) {
 			t.Errorf("%+v: %d messages, %v", c.from, len(seqs), err)
 		}
 	}
-	if first, last, err := Bounds(t.Context(), js, "EVENTS"); first != 1 || last != 5000 || err != nil {
+	if first, last, err := streamBounds(t.Context(), js, "EVENTS"); first != 1 || last != 5000 || err != nil {
 		t.Errorf("bounds %d to %d, %v", first, last, err)
 	}
-	if _, _, err := Bounds(t.Context(), js, "NONE"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, _, err := streamBounds(t.Context(), js, "NONE"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("bounds of nothing: %v", err)
 	}
 	if err := Read(t.Context(), js, "NONE", Start{}, ReadOptions{}, nil); !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -385,7 +385,7 @@ func TestDeadLetters(t *testing.T) {
 			}
 		}
 	}
-	if _, err := js.Publish(t.Context(), DeadLetterSubject, []byte("not ours")); err != nil {
+	if _, err := js.Publish(t.Context(), deadLetterSubject, []byte("not ours")); err != nil {
 		t.Fatal(err)
 	}
 	list, err := d.List(t.Context(), 3)
