@@ -5,6 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 TOOLS   := go tool -modfile=$(CURDIR)/tools/go.mod
 SEEDS   ?= 200
 TIME    ?= 30s
+CHAOS_SECONDS ?= 120
 
 .DEFAULT_GOAL := help
 
@@ -29,6 +30,9 @@ quick: ## Test without the race detector and without the end-to-end scripts
 
 sim: ## Simulate the engine with many seeds: make sim SEEDS=10000
 	SEEDS=$(SEEDS) go test -count=1 -timeout 60m -run 'TestSimulation' ./engine
+
+chaos: ## Kill, stop and cut off the daemon at random while alerts come and go: make chaos CHAOS_SECONDS=300
+	CHAOS_SECONDS=$(CHAOS_SECONDS) go test -count=1 -timeout 40m -v -run '^TestChaos' ./e2e
 
 fuzz: ## Fuzz every parser for a while each: make fuzz TIME=5m
 	@grep -rlE '^func Fuzz' --include=*_test.go . | while read -r file; do \
@@ -67,4 +71,4 @@ deps: build ## Print the modules that reach the binary, and its size
 clean: ## Remove what make built
 	rm -f $(BIN) bench.json
 
-.PHONY: help build run demo test quick sim fuzz bench micro cost lint fmt cover deps clean
+.PHONY: help build run demo test quick sim chaos fuzz bench micro cost lint fmt cover deps clean

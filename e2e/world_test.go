@@ -25,7 +25,12 @@ const patience = 30 * time.Second
 // binary is the daemon under test.
 var binary string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(natsChildEnv); dir != "" {
+		os.Exit(natsChildMain(dir))
+	}
+	os.Exit(testMain(m))
+}
 
 func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "alertd-e2e-")
