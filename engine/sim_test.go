@@ -41,14 +41,15 @@ type world struct {
 	attempts int
 	flaps    int // recoveries that waited
 
-	limits limits
+	limits   limits
+	promises promises
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 3, 27, 6, 0, 0, 0, time.UTC), m: engine.New(),
 		sending: map[string]engine.Delivery{}, truth: map[string]bool{}, ids: map[string]bool{},
-		told: map[string]alertd.State{}, flight: map[string]string{}, limits: newLimits(),
+		told: map[string]alertd.State{}, flight: map[string]string{}, limits: newLimits(), promises: newPromises(),
 	}
 	for i, r := range []alertd.Rule{
 		{Name: "Down"},
@@ -178,6 +179,7 @@ func (w *world) checkPlanned(n alertd.Notification) {
 		w.t.Fatalf("%s: notification %s is planned twice", w.now, n.ID)
 	}
 	w.ids[n.ID] = true
+	w.promises.follow(w, &n)
 	for _, a := range n.Alerts {
 		key := n.Receiver + "/" + n.Integration + "/" + a.Fingerprint.String()
 		switch {
@@ -344,6 +346,9 @@ func (w *world) silence() {
 		StartsAt: w.now.Add(time.Duration(w.rng.IntN(10)) * time.Minute), CreatedBy: "me", Comment: "test",
 	}
 	want.EndsAt = want.StartsAt.Add(time.Duration(1+w.rng.IntN(180)) * time.Minute)
+	if w.rng.IntN(4) == 0 {
+		want.EndsAt = want.StartsAt.Add(time.Duration(1+w.rng.IntN(12)) * time.Hour)
+	}
 	if len(all) > 0 && w.rng.IntN(2) == 0 {
 		want.ID = all[w.rng.IntN(len(all))].ID
 	}
@@ -360,6 +365,12 @@ func (w *world) silence() {
 		w.t.Fatal(err)
 	}
 	w.step(in)
+}
+
+// reload brings another policy.
+func (w *world) reload(variant int) {
+	w.promises.unchased = variant == 2
+	w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, variant)})
 }
 
 // restart folds the journal as a new process does. Some answers are lost with the old one.
@@ -390,7 +401,7 @@ func (w *world) restart() {
 	}
 	clear(w.sending)
 	w.m.Resume()
-	w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, w.rng.IntN(4))})
+	w.reload(w.rng.IntN(4))
 }
 
 // snapshot without what Resume adds: whether an attempt may have arrived is known to a process, not to the journal.
@@ -426,19 +437,20 @@ func (w *world) run(steps int) {
 			}
 		case 5:
 			if w.rng.IntN(40) == 0 {
-				w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, w.rng.IntN(4))})
+				w.reload(w.rng.IntN(4))
 			}
 		default:
 			w.verdict()
 		}
 		w.pass(0)
 		w.deliver()
+		w.promises.check(w)
 	}
 }
 
 // settle ends everything and lets every receiver answer: nothing may then be left open.
 func (w *world) settle() {
-	w.step(engine.PolicyChanged{Policy: policy(w.t, w.rules, 0)})
+	w.reload(0)
 	w.limits.late = true // the clock makes leaps
 	for range 400 {
 		w.now = w.now.Add(30 * time.Minute)
@@ -485,7 +497,7 @@ func seeds(t testing.TB) uint64 {
 }
 
 func TestSimulation(t *testing.T) {
-	told, flaps, folded := 0, 0, 0
+	told, flaps, folded, closed, called := 0, 0, 0, 0, 0
 	for seed := range seeds(t) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
@@ -494,10 +506,13 @@ func TestSimulation(t *testing.T) {
 			told += len(w.ids)
 			flaps += w.flaps
 			folded += w.limits.folded
+			closed += w.promises.closed
+			called += w.promises.called
 		})
 	}
-	if told == 0 || flaps == 0 || folded == 0 {
-		t.Errorf("the simulation paged %d times, %d recoveries waited, and %d messages were told in summaries: it tests nothing", told, flaps, folded)
+	if told == 0 || flaps == 0 || folded == 0 || closed == 0 || called == 0 {
+		t.Errorf("the simulation paged %d times, %d recoveries waited, %d messages were told in summaries, %d ends were told under a silence, and %d alerts went to others: it tests nothing",
+			told, flaps, folded, closed, called)
 	}
 }
 
