@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"alertd"
@@ -34,6 +35,8 @@ type Backtest struct {
 	report   Report
 	alerts   map[string]*AlertTotal
 	withheld map[alertd.Reason]int
+	hidden   map[string]*HiddenTotal
+	names    map[alertd.Fingerprint]string // of alerts that have fired
 	errors   map[string]*RuleError
 	ended    map[alertd.Fingerprint]time.Time
 	counted  int // how many of desk.told are in the totals
@@ -54,6 +57,7 @@ type Report struct {
 	Receivers []ReceiverTotal `json:"receivers"`
 	Alerts    []AlertTotal    `json:"alerts"`
 	Withheld  []ReasonTotal   `json:"withheld"`
+	Hidden    []HiddenTotal   `json:"hidden,omitempty"` // the inhibited ones among them
 	Errors    []RuleError     `json:"errors,omitempty"`
 }
 
@@ -84,6 +88,14 @@ type ReasonTotal struct {
 	Count  int           `json:"count"`
 }
 
+// HiddenTotal counts how often one alert kept another one from being told, by one inhibition rule or dependency.
+type HiddenTotal struct {
+	Alert string `json:"alert"`
+	By    string `json:"by"`            // the name of the alert that fired
+	How   string `json:"how,omitempty"` // the rule, and what both have in common, or which service depends on which
+	Count int    `json:"count"`
+}
+
 // RuleError is a rule that could not be evaluated.
 type RuleError struct {
 	Rule    string `json:"rule"`
@@ -97,7 +109,8 @@ func NewBacktest(p *config.Policy, start time.Time) *Backtest {
 	b := &Backtest{
 		policy: p.Engine(), evaluator: rules.NewEvaluator(p.Rules, rules.Options{}, start),
 		selfDue: start, lastEvent: start,
-		alerts: map[string]*AlertTotal{}, withheld: map[alertd.Reason]int{}, errors: map[string]*RuleError{},
+		alerts: map[string]*AlertTotal{}, withheld: map[alertd.Reason]int{},
+		hidden: map[string]*HiddenTotal{}, names: map[alertd.Fingerprint]string{}, errors: map[string]*RuleError{},
 		ended: map[alertd.Fingerprint]time.Time{}, totals: map[string]*ReceiverTotal{},
 	}
 	b.report.From = start
@@ -186,13 +199,29 @@ func (b *Backtest) failed(v alertd.Verdict) {
 	e.Count++
 }
 
+// hid counts what hid an alert, if another alert did.
+func (b *Backtest) hid(w *alertd.Withheld) {
+	if w.Reason != alertd.ReasonInhibited {
+		return
+	}
+	by, _ := alertd.ParseFingerprint(w.By)
+	t := HiddenTotal{Alert: b.names[w.Fingerprint], By: b.names[by], How: w.Detail}
+	key := strings.Join([]string{t.Alert, t.By, t.How}, "\x00")
+	if b.hidden[key] == nil {
+		b.hidden[key] = &t
+	}
+	b.hidden[key].Count++
+}
+
 // note counts what a decision says about noise.
 func (b *Backtest) note(e *alertd.Entry) {
 	switch {
 	case e.Withheld != nil:
 		b.withheld[e.Withheld.Reason]++
+		b.hid(e.Withheld)
 	case e.Transition != nil:
 		a := &e.Transition.Alert
+		b.names[a.Fingerprint] = a.Name()
 		was, is := e.Transition.From.Active(), a.State.Active()
 		t := b.of(a)
 		switch {
@@ -279,6 +308,9 @@ func (b *Backtest) End(at time.Time) *Report {
 	for reason, n := range b.withheld {
 		r.Withheld = append(r.Withheld, ReasonTotal{reason, n})
 	}
+	r.Hidden = sorted(b.hidden, func(a, b HiddenTotal) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Alert, b.Alert), cmp.Compare(a.By, b.By), cmp.Compare(a.How, b.How))
+	})
 	slices.SortFunc(r.Withheld, func(a, b ReasonTotal) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
 	})

@@ -412,7 +412,30 @@ func writeReport(w io.Writer, out *backtestOutput) error {
 		}
 		fmt.Fprintf(w, "\nnot told, or later: %s\n", strings.Join(parts, ", "))
 	}
+	if err := writeHidden(w, r); err != nil {
+		return err
+	}
 	writeRuleErrors(w, r)
+	return nil
+}
+
+// writeHidden says which alerts others kept from being told.
+func writeHidden(w io.Writer, r *rehearse.Report) error {
+	if len(r.Hidden) == 0 {
+		return nil
+	}
+	const most = 20
+	fmt.Fprintln(w)
+	t := table{head: []string{"ALERT", "INHIBITED BY", "TIMES", "HOW"}}
+	for _, h := range r.Hidden[:min(len(r.Hidden), most)] {
+		t.add(h.Alert, h.By, strconv.Itoa(h.Count), h.How)
+	}
+	if err := t.write(w); err != nil {
+		return err
+	}
+	if more := len(r.Hidden) - most; more > 0 {
+		fmt.Fprintf(w, "and %d more; -o json has them\n", more)
+	}
 	return nil
 }
 
@@ -501,18 +524,23 @@ func bothNames[T any](a, b map[string]T) []string {
 	return slices.Compact(names)
 }
 
-// named is what a notification is about: each alert's name once, with the services.
+// named is what a notification is about: each alert's name once, with the services; what is over beside others that fire
+// says so.
 func named(t *rehearse.Told) string {
 	services := map[string][]string{}
 	var names []string
 	for i := range t.Alerts {
 		a := &t.Alerts[i]
-		if _, ok := services[a.Name()]; !ok {
-			names = append(names, a.Name())
-			services[a.Name()] = nil
+		name := a.Name()
+		if t.Status == "firing" && !a.State.Active() {
+			name = "over: " + name
 		}
-		if s := a.Service(); s != "" && !slices.Contains(services[a.Name()], s) {
-			services[a.Name()] = append(services[a.Name()], s)
+		if _, ok := services[name]; !ok {
+			names = append(names, name)
+			services[name] = nil
+		}
+		if s := a.Service(); s != "" && !slices.Contains(services[name], s) {
+			services[name] = append(services[name], s)
 		}
 	}
 	for i, name := range names {
