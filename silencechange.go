@@ -78,7 +78,7 @@ func (c *SilenceChange) Tell(show func(time.Time) string) string {
 	case SilenceReplaced:
 		text = "ended and replaced"
 	case SilenceResolved:
-		return "over: all that it waited for is resolved"
+		return "is over: all that it waited for is resolved"
 	case SilenceOver:
 		return "ended by itself"
 	default:

@@ -182,5 +182,9 @@ func (m *Machine) relapse(g *grouping.Group, fp alertd.Fingerprint) {
 	if restless, _ := m.restless(d.Closed); len(restless) < len(d.Closed) {
 		m.hasten(g, g.ChangeDue(m.now, m.now), alertd.ReasonGrouped)
 	}
-	m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonDeduplicated, Until: g.Due})
+	w := alertd.Withheld{Reason: alertd.ReasonDeduplicated}
+	if g.Due.After(m.now) {
+		w.Until = g.Due
+	}
+	m.withhold(g, fp, w)
 }

@@ -121,8 +121,11 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string, 
 		return in, "", fmt.Errorf("%w: the silence ends (%s) before it begins (%s)", alertd.ErrInvalid,
 			want.EndsAt.Format(time.RFC3339), want.StartsAt.Format(time.RFC3339))
 	}
+	if n := len(want.Awaits); n > 0 {
+		want.Change.Detail = fmt.Sprintf("or when all of the %d that it hides now are resolved", n)
+	}
 	if old != nil {
-		want.Change.Detail = "in place of " + old.ID
+		want.Change.Detail = strings.TrimPrefix(want.Change.Detail+"; in place of "+old.ID, "; ")
 		if old.State(now) != alertd.SilenceExpired {
 			over := ended(old.Silence, now, alertd.SilenceReplaced, by)
 			over.Change.Detail = newID + " takes its place"

@@ -8,40 +8,6 @@ import (
 	"alertd"
 )
 
-// Conclusion answers in one sentence whether people were told: of the steps, the one that settles it. show writes an
-// instant.
-func Conclusion(steps []Step, show func(time.Time) string) string {
-	for i := len(steps) - 1; i >= 0; i-- {
-		switch s := &steps[i]; {
-		case s.Kind == KindAttempt && s.To == string(alertd.Delivered):
-			return "Told: " + s.Receiver + " took it at " + show(s.Time) + "."
-		case s.Kind == KindAttempt:
-			return "Not delivered yet: " + s.Receiver + " answered " + s.To + "."
-		case s.Kind == KindFolded:
-			return "Not delivered yet: " + s.Receiver + " is to hear of it in a summary."
-		case s.Kind == KindWithheld:
-			return toldBefore(s.Reason) + ": " + withheld(s, show) + "."
-		case s.Kind == KindTransition && s.To == string(alertd.Pending):
-			return "Not told: it is pending, its rule waits whether it lasts."
-		}
-	}
-	return "Nothing was to be told."
-}
-
-// toldBefore is what it comes to that an alert was withheld: some reasons are about the end of one that was told.
-func toldBefore(reason string) string {
-	switch alertd.Reason(reason) {
-	case alertd.ReasonFlapping:
-		return "Told, but its end not yet"
-	case alertd.ReasonNoResolve:
-		return "Told, but not its end"
-	case alertd.ReasonDeduplicated:
-		return "Told before, and not again"
-	default:
-		return "Not told"
-	}
-}
-
 // Tell says the step in words. show writes an instant.
 func (s *Step) Tell(show func(time.Time) string) string {
 	switch s.Kind {
@@ -118,6 +84,8 @@ func (s *Step) Tell(show func(time.Time) string) string {
 func withheld(s *Step, show func(time.Time) string) string {
 	text := s.Reason
 	switch {
+	case s.ByAlert != "" && s.ByService != "":
+		text += " by " + s.ByAlert + " of " + s.ByService + " (" + s.By + ")"
 	case s.ByAlert != "":
 		text += " by " + s.ByAlert + " (" + s.By + ")"
 	case s.By != "":

@@ -61,6 +61,7 @@ type Step struct {
 	Reason       string          `json:"reason,omitempty"`
 	By           string          `json:"by,omitempty"`      // alert, silence, calendar or time interval
 	ByAlert      string          `json:"byAlert,omitempty"` // the name of the alert that By is
+	ByService    string          `json:"byService,omitempty"`
 	Until        time.Time       `json:"until,omitzero"`
 	Detail       string          `json:"detail,omitempty"`
 	Notification string          `json:"notification,omitempty"`
@@ -194,10 +195,11 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 		{`SELECT id, time, at, from_state, to_state, value, reason, trace_id, rule FROM transitions
 			WHERE fingerprint = ?1 AND time >= ?2 AND time < ?3 ORDER BY id DESC LIMIT ?4`, scanTransitionStep},
 		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail,
-				coalesce((SELECT alert FROM transitions WHERE fingerprint = by LIMIT 1), ''), silence
+				coalesce((SELECT alert FROM transitions WHERE fingerprint = by LIMIT 1), ''),
+				coalesce((SELECT service FROM transitions WHERE fingerprint = by LIMIT 1), ''), silence
 			FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND time >= ?2 AND time < ?3
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
-		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail, '', silence FROM decisions AS r
+		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail, '', '', silence FROM decisions AS r
 			WHERE fingerprint = '' AND kind = 'released' AND time >= ?2 AND time < ?3
 				AND grp IN (SELECT grp FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND kind = 'joined')
 				AND (SELECT kind FROM decisions AS d WHERE d.fingerprint = ?1 AND d.fingerprint <> '' AND d.grp = r.grp AND d.pos < r.pos
@@ -267,7 +269,7 @@ func scanTransitionStep(rows *sql.Rows) (st Step, err error) {
 func scanDecisionStep(rows *sql.Rows) (st Step, err error) {
 	var at, until int64
 	var silence string
-	if err := rows.Scan(&st.order, &at, &st.Kind, &st.Group, &st.Receiver, &st.Reason, &st.By, &until, &st.Detail, &st.ByAlert, &silence); err != nil {
+	if err := rows.Scan(&st.order, &at, &st.Kind, &st.Group, &st.Receiver, &st.Reason, &st.By, &until, &st.Detail, &st.ByAlert, &st.ByService, &silence); err != nil {
 		return st, err
 	}
 	st.Time, st.Until = instant(at), instant(until)

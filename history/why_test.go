@@ -158,21 +158,6 @@ func TestWhyLongAfter(t *testing.T) {
 	}
 }
 
-// What is withheld from one that was told is no reason to say that it was not.
-func TestConclusionOfWhatWasTold(t *testing.T) {
-	show := func(time.Time) string { return "then" }
-	for reason, want := range map[alertd.Reason]string{
-		alertd.ReasonHeld:         "Not told: held.",
-		alertd.ReasonFlapping:     "Told, but its end not yet: flapping.",
-		alertd.ReasonNoResolve:    "Told, but not its end: send_resolved is off.",
-		alertd.ReasonDeduplicated: "Told before, and not again: deduplicated.",
-	} {
-		if got := Conclusion([]Step{{Kind: KindWithheld, Reason: string(reason)}}, show); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
 // An alert whose message was folded says into which summary, and how that went, also where the summary only counts it.
 func TestWhyOfASummary(t *testing.T) {
 	s := fresh(t)

@@ -3,6 +3,7 @@ package router
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 
 	amlabels "github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/prometheus/model/labels"
@@ -33,7 +34,8 @@ type Inhibitor struct {
 // ruleSources are the sources of one rule by their values of the labels in Equal.
 type ruleSources struct {
 	*InhibitRule
-	by map[string]*sources
+	how string // it says that it hides something
+	by  map[string]*sources
 }
 
 // sources are alerts that a rule cannot tell apart, but for whether they are on its target side too.
@@ -43,7 +45,7 @@ type sources struct{ oneSided, twoSided prints }
 func NewInhibitor(rules Inhibitions, depends *Dependencies) *Inhibitor {
 	in := &Inhibitor{depends: depends, down: map[string]prints{}, labels: map[alertd.Fingerprint]alertd.Labels{}}
 	for i := range rules {
-		in.rules = append(in.rules, ruleSources{&rules[i], map[string]*sources{}})
+		in.rules = append(in.rules, ruleSources{&rules[i], rules[i].tell(), map[string]*sources{}})
 	}
 	return in
 }
@@ -77,25 +79,37 @@ func (in *Inhibitor) Has(fp alertd.Fingerprint) bool {
 // InhibitedBy says which alert keeps target quiet. A rule goes before a dependency; of all alerts that do, by whichever
 // rule, it is the one with the smallest fingerprint, in whatever order they came. An alert that matches both sides of a rule
 // is not inhibited, under that rule, by one that does too; so none inhibits itself. Where it is a dependency, how says in
-// words how target's service depends on that alert's.
+// words how target's service depends on that alert's, and the alert is not one that a dependency hides in turn; where it is
+// a rule, how names that and the labels that both have in common.
 func (in *Inhibitor) InhibitedBy(target alertd.Labels) (by alertd.Fingerprint, how string, is bool) {
 	if len(in.labels) == 0 {
 		return 0, "", false
 	}
 	for i := range in.rules {
 		if fp, ok := in.rules[i].against(target); ok && (!is || fp < by) {
-			by, is = fp, true
+			by, how, is = fp, in.rules[i].how, true
 		}
 	}
 	if is || in.depends == nil || len(in.down) == 0 {
-		return by, "", is
+		return by, how, is
 	}
 	for service, way := range in.depends.how[alertd.ServiceOf(target)] {
-		if fp, ok := in.down[service].first(); ok && (!is || fp < by) {
+		if fp, ok := in.down[service].first(); ok && (!is || fp < by) && !in.needsDown(service) {
 			by, how, is = fp, way, true
 		}
 	}
 	return by, how, is
+}
+
+// needsDown reports whether a service needs one that has a source: its own alerts are hidden then, so that what needs both
+// is said to be hidden by the other one, of which people hear. Services in no circle leave one such.
+func (in *Inhibitor) needsDown(service string) bool {
+	for needed := range in.depends.how[service] {
+		if len(in.down[needed]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // against is the first source that inhibits target by this rule.
@@ -148,6 +162,18 @@ func (in *Inhibitor) file(fp alertd.Fingerprint, ls alertd.Labels, change func(p
 		}
 	}
 	return is
+}
+
+// tell says for people why the rule hides an alert: its name, and what target and source have in common.
+func (r *InhibitRule) tell() string {
+	var parts []string
+	if r.Name != "" {
+		parts = append(parts, "rule "+r.Name)
+	}
+	if len(r.Equal) > 0 {
+		parts = append(parts, "same "+strings.Join(r.Equal, " and "))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // appendKey writes the values of the labels in Equal; lengths keep ("a", "bc") from being ("ab", "c").

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	amlabels "github.com/prometheus/alertmanager/pkg/labels"
@@ -54,7 +55,7 @@ func TestInhibitedBy(t *testing.T) {
 				}
 			}
 			got, how, ok := in.InhibitedBy(parseLabels(t, tt.target))
-			if got != want || how != "" || ok != inhibited {
+			if got != want || ok != inhibited || how != "" && how != "same service and zone" {
 				t.Errorf("got %s %q %t, want %s %t", got, how, ok, want, inhibited)
 			}
 		})
@@ -95,13 +96,21 @@ func inhibitedBy(target alertd.Labels, rules router.Inhibitions, depends *router
 			differs := func(name string) bool { return source.Get(name) != target.Get(name) }
 			twoSided := all(r.Source, target) && all(r.Target, source)
 			if all(r.Source, source) && all(r.Target, target) && !slices.ContainsFunc(r.Equal, differs) && !twoSided {
-				return fp, "", true
+				if len(r.Equal) == 0 {
+					return fp, "", true
+				}
+				return fp, "same " + strings.Join(r.Equal, " and "), true
 			}
 		}
 	}
+	down := map[string]bool{}
+	for _, ls := range firing {
+		down[alertd.ServiceOf(ls)] = down[alertd.ServiceOf(ls)] || alertd.SeverityOf(ls) == alertd.Critical
+	}
 	for _, fp := range slices.Sorted(maps.Keys(firing)) {
 		for _, d := range depends.Of(alertd.ServiceOf(target)) {
-			if alertd.ServiceOf(firing[fp]) == d.On && alertd.SeverityOf(firing[fp]) == alertd.Critical {
+			hidden := slices.ContainsFunc(depends.Of(d.On), func(further router.Dependency) bool { return down[further.On] })
+			if alertd.ServiceOf(firing[fp]) == d.On && alertd.SeverityOf(firing[fp]) == alertd.Critical && !hidden {
 				return fp, d.How, true
 			}
 		}
