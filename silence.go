@@ -107,8 +107,22 @@ func Compile(ms []Matcher) (Match, error) {
 	if len(ms) == 0 {
 		return nil, fmt.Errorf("a silence needs at least one matcher")
 	}
+	out, err := CompileFilter(ms)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if !out[i].IsEqual || !out[i].matches("") { // as in Alertmanager, to which what excludes something is narrow
+			return out, nil
+		}
+	}
+	return nil, fmt.Errorf("at least one matcher must not match the empty string, else the silence hides everything")
+}
+
+// CompileFilter prepares matchers that choose what is looked at. Unlike those of a silence they may match everything; none do.
+// The error says which one is wrong.
+func CompileFilter(ms []Matcher) (Match, error) {
 	out := make(Match, len(ms))
-	narrow := false
 	for i, m := range ms {
 		if m.Name == "" {
 			return nil, fmt.Errorf("matcher %d has no label name", i+1)
@@ -124,10 +138,6 @@ func Compile(ms []Matcher) (Match, error) {
 			}
 			out[i].re = re
 		}
-		narrow = narrow || !m.IsEqual || !out[i].matches("") // as in Alertmanager, to which what excludes something is narrow
-	}
-	if !narrow {
-		return nil, fmt.Errorf("at least one matcher must not match the empty string, else the silence hides everything")
 	}
 	return out, nil
 }

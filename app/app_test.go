@@ -31,6 +31,12 @@ type page struct {
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`
 	} `json:"alerts"`
+	Alertd struct {
+		AckURL  string `json:"ackURL"`
+		Summary struct {
+			Firing int `json:"firing"`
+		} `json:"summary"`
+	} `json:"alertd"`
 }
 
 // sink is a webhook receiver.

@@ -73,7 +73,7 @@ func WhyNoTrace(a *alertd.Alert) string {
 }
 
 // AckLink is the page on which people take what a notification tells: the one alert that fires, or all of its group; for a
-// digest or a summary, which is about many groups, the list of what fires, where each can be taken. It is "" where alertd's
+// digest or a summary, which is about many groups, the list of those, where each can be taken. It is "" where alertd's
 // own page is not known, and where nothing fires or somebody has all of it.
 func AckLink(n *alertd.Notification, external string) string {
 	firing, _ := Split(n)
@@ -83,9 +83,24 @@ func AckLink(n *alertd.Notification, external string) string {
 	case len(n.Alerts)+n.Truncated == 1:
 		return ackPage(external, "alert", firing[0].Fingerprint.String())
 	case n.Collective():
-		return Link(external)
+		return HomeLink(n, external)
 	}
 	return ackPage(external, "group", string(n.Group))
+}
+
+// HomeLink is where alertd shows what a notification is about: the page of its one alert, or the list of the alerts of its
+// groups. "" where alertd's own page is not known.
+func HomeLink(n *alertd.Notification, external string) string {
+	base, err := url.Parse(external)
+	if err != nil || external == "" {
+		return ""
+	}
+	if len(n.Alerts)+n.Truncated == 1 {
+		return Link(base.JoinPath("alerts", n.Alerts[0].Fingerprint.String()).String())
+	}
+	list := base.JoinPath("/")
+	list.RawQuery = url.Values{"notification": {n.ID}}.Encode()
+	return Link(list.String())
 }
 
 // ackPage is where people take what a parameter names, "" where alertd's own page is not known.

@@ -20,6 +20,7 @@ type section struct {
 
 // card is what one name stands for: the alerts that ask for the same next step, and wait for the same hour.
 type card struct {
+	ID            string // for the address and the browser: that of its first alert
 	Level, Name   string
 	N             int
 	Next, Runbook string
@@ -60,21 +61,23 @@ var levels = []struct{ level, title, one, many string }{
 
 func levelOf(s alertd.Severity) string { return levels[min(s.Rank(), len(levels)-1)].level }
 
-func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, counts []count) {
+// sections are the alerts that the filter lets through, by severity. Info has a list of its own where nothing is filtered.
+func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section) {
 	byLevel := map[string][]*alertd.Alert{}
 	for i := range s.alerts {
-		if a := &s.alerts[i]; order(a.State) != over {
+		a := &s.alerts[i]
+		if order(a.State) == over {
+			continue
+		}
+		s.filter.Of++
+		if s.filter.shows(a) {
+			s.filter.Shown++
 			level := levelOf(a.Severity())
 			byLevel[level] = append(byLevel[level], a)
 		}
 	}
 	for _, l := range levels {
-		shown, n, more := byLevel[l.level], 0, 0
-		for _, a := range shown {
-			if a.State.Active() {
-				n++
-			}
-		}
+		shown, more := byLevel[l.level], 0
 		slices.SortFunc(shown, func(a, b *alertd.Alert) int {
 			return cmp.Or(
 				cmp.Compare(order(a.State), order(b.State)),
@@ -85,18 +88,32 @@ func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section, coun
 		if len(shown) > maxAlerts {
 			shown, more = shown[:maxAlerts], len(shown)-maxAlerts
 		}
-		if l.level != "info" && len(shown) > 0 { // info has a list of its own
+		if len(shown) > 0 && (l.level != "info" || s.filter.On) {
 			out = append(out, section{l.level, l.title, s.cards(shown, l.level, waits), more})
 		}
-		if n > 0 || l.level != "other" {
-			word := l.many
-			if n == 1 {
-				word = l.one
-			}
-			counts = append(counts, count{l.level, word, n})
+	}
+	return out
+}
+
+// counts says how many alerts of each severity fire, whatever is shown of them.
+func counts(alerts []alertd.Alert) (out []count) {
+	firing := map[string]int{}
+	for i := range alerts {
+		if alerts[i].State.Active() {
+			firing[levelOf(alerts[i].Severity())]++
 		}
 	}
-	return out, counts
+	for _, l := range levels {
+		n := firing[l.level]
+		word := l.many
+		if n == 1 {
+			word = l.one
+		}
+		if n > 0 || l.level != "other" {
+			out = append(out, count{l.level, word, n})
+		}
+	}
+	return out
 }
 
 // over is the order of what is not shown.
@@ -143,7 +160,7 @@ func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fing
 			shared = common(members[i])
 		}
 		c := &out[i]
-		c.N = len(members[i])
+		c.N, c.ID = len(members[i]), "card-"+members[i][0].Fingerprint.String()
 		all := make([]alertd.Labels, c.N)
 		for j, a := range members[i] {
 			all[j] = a.Labels

@@ -34,14 +34,15 @@ const (
 	maxListed   = 8
 )
 
-// SilencePages returns the pages about silences: /silences/ lists them, /silences/new is the form for one, filled in by
-// the parameters that [alertd.SilencePath] makes. What they post must be kept from other sites' pages by whoever serves
+// SilencePages returns the pages about silences: /silences/ lists them, /silences/ID shows one, /silences/new is the form for
+// one, filled in by the parameters that [alertd.SilencePath] makes. What they post must be kept from other sites' pages by whoever serves
 // them, as [http.CrossOriginProtection] does.
 func SilencePages(o Options) http.Handler {
 	o.defaults()
 	p := silencePages{o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /silences/{$}", p.list)
+	mux.HandleFunc("GET /silences/{id}", p.single)
 	mux.HandleFunc("GET /silences/new", p.blank)
 	mux.HandleFunc("POST /silences/new", p.posted)
 	mux.HandleFunc("POST /silences/expire", p.expire)
@@ -57,6 +58,7 @@ type silencesView struct {
 	Version string
 	Now     moment
 	Error   string
+	Single  bool // one is shown, not all
 	Lists   []silenceList
 	Hidden  int // silences that are not shown
 }
@@ -80,17 +82,31 @@ type silenceRow struct {
 }
 
 func (p *silencePages) list(w http.ResponseWriter, r *http.Request) {
-	v, status := p.listed(r.Context())
+	v, status := p.listed(r.Context(), "")
 	render(w, p.Log, "silences.html", status, v)
 }
 
-func (p *silencePages) listed(ctx context.Context) (silencesView, int) {
+// single shows one silence, whatever became of it. Links that were made for Alertmanager lead here.
+func (p *silencePages) single(w http.ResponseWriter, r *http.Request) {
+	v, status := p.listed(r.Context(), r.PathValue("id"))
+	render(w, p.Log, "silences.html", status, v)
+}
+
+// listed is the list, or, where an id is given, that silence alone.
+func (p *silencePages) listed(ctx context.Context, id string) (silencesView, int) {
 	s := seen{now: p.Now(), zone: p.Zone}
 	v := silencesView{Style: template.CSS(style), Icon: icons["ok"], Version: p.Version, Now: s.moment(s.now, "")} //nolint:gosec // our own file
 	all, err := p.Silences.Silences(ctx)
 	if err != nil {
 		v.Error = p.public("silences", err)
 		return v, http.StatusServiceUnavailable
+	}
+	if id != "" {
+		all = slices.DeleteFunc(slices.Clone(all), func(s alertd.SilenceView) bool { return s.ID != id })
+		if v.Single = true; len(all) == 0 {
+			v.Error = "There is no such silence, or none any more: what is over is kept for some days."
+			return v, http.StatusNotFound
+		}
 	}
 	slices.SortFunc(all, alertd.ByUrgency)
 	if len(all) > maxSilences {
@@ -375,7 +391,7 @@ func (p *silencePages) expire(w http.ResponseWriter, r *http.Request) {
 		err = p.Silences.ExpireSilence(r.Context(), r.PostFormValue("id"), by)
 	}
 	if err != nil {
-		v, _ := p.listed(r.Context())
+		v, _ := p.listed(r.Context(), "")
 		v.Error = p.public("the silence", err)
 		render(w, p.Log, "silences.html", http.StatusConflict, v)
 		return

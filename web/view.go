@@ -35,6 +35,7 @@ const (
 type seen struct {
 	now         time.Time
 	zone        func(calendar string) *time.Location
+	filter      *filter
 	alerts      []alertd.Alert
 	held        []alertd.Held
 	services    []alertd.Health
@@ -51,7 +52,7 @@ type view struct {
 	Script  template.JS
 	Icon    template.URL
 	Refresh int // seconds
-	Paused  bool
+	Filter  *filter
 	Version string
 
 	Title    string
@@ -83,13 +84,15 @@ type count struct {
 func (s *seen) view() view {
 	v := view{
 		Style: template.CSS(style), Script: template.JS(fragment), Refresh: int(refresh.Seconds()), //nolint:gosec // our own files
-		Now: s.moment(s.now, ""), Blind: s.blind,
+		Now: s.moment(s.now, ""), Blind: s.blind, Filter: s.filter,
 	}
 	waits := map[alertd.Fingerprint]*held{}
 	v.Waiting, v.Ended, v.More = s.waiting(waits)
-	v.Sections, v.Counts = s.sections(waits)
-	v.Info, v.Unread = s.review()
-	v.Rows = s.rows(s.transitions)
+	v.Sections, v.Counts = s.sections(waits), counts(s.alerts)
+	if !s.filter.On { // what is chosen is shown as alerts, also where it is info, and the rest is not
+		v.Info, v.Unread = s.review()
+		v.Rows = s.rows(s.transitions)
+	}
 	v.Services, v.Hidden = s.reports()
 	v.Quiet, v.Louder = s.quiet()
 	if s.self != nil {

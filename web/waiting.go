@@ -36,19 +36,24 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 		receiver, why string
 	}
 	var last key
-	for i, h := range all {
+	listed := 0
+	for _, h := range all {
 		until, in := s.moment(h.Until, h.Calendar), until(h.Until.Sub(s.now))
 		if waits[h.Alert.Fingerprint] == nil {
 			waits[h.Alert.Fingerprint] = &held{Until: until, In: in, Receiver: clip(h.Receiver, maxChip)}
+		}
+		if !s.filter.waits(h) {
+			continue
 		}
 		done := !h.Alert.State.Active()
 		if done {
 			ended++
 		}
-		if i >= maxHeld {
+		if listed == maxHeld {
 			more++
 			continue
 		}
+		listed++
 		k := key{h.Until.UnixNano(), h.Receiver, h.Why()}
 		if len(out) == 0 || k != last {
 			out, last = append(out, release{Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(k.why, maxChip)}), k

@@ -26,6 +26,8 @@ type State interface {
 	Held(ctx context.Context) ([]alertd.Held, error)
 	// Services are the last health reports, one per service.
 	Services(ctx context.Context) ([]alertd.Health, error)
+	// Groups are the alerts that fire as the routing groups them, and what hides them.
+	Groups(ctx context.Context) ([]alertd.GroupView, error)
 }
 
 // History is what alertd remembers. [history.Store] is one.
@@ -33,6 +35,7 @@ type History interface {
 	Transitions(ctx context.Context, f history.Filter) (history.Page, error)
 	Why(ctx context.Context, q history.Question) ([]history.Chain, error)
 	Firings(ctx context.Context, f history.Filter) (firings []history.Firing, total int, err error)
+	Message(ctx context.Context, id string) (history.Message, error)
 }
 
 // Options are what the dashboard shows. State is required.
@@ -77,13 +80,17 @@ var policy = func() string {
 // refresh is how often a page that nobody paused asks again.
 const refresh = 15 * time.Second
 
-// New returns the dashboard. ?refresh=off holds it still.
+// New returns the dashboard. ?refresh=off holds it still. What it shows of the alerts can be narrowed as in Alertmanager, by
+// filter=MATCHERS, receiver=REGEXP and silenced, inhibited or active=false, and by notification=ID to what one message was about.
 func New(o Options) http.Handler {
 	o.defaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := o.look(r.Context())
-		v.Paused = r.URL.Query().Get("refresh") == "off"
-		render(w, o.Log, "page.html", http.StatusOK, v)
+		f := readFilter(r.URL.Query())
+		status := http.StatusOK
+		if f.Problem != "" {
+			status = http.StatusBadRequest
+		}
+		render(w, o.Log, "page.html", status, o.look(r.Context(), f))
 	})
 }
 
@@ -119,8 +126,9 @@ func render(w http.ResponseWriter, log *slog.Logger, name string, status int, da
 }
 
 // look asks every source once. One that fails is said on the page; the others still show.
-func (o *Options) look(ctx context.Context) view {
+func (o *Options) look(ctx context.Context, f *filter) view {
 	var s seen
+	s.filter = f
 	s.now = o.Now()
 	s.zone = o.Zone
 	note := func(what string, err error) {
@@ -156,6 +164,7 @@ func (o *Options) look(ctx context.Context) view {
 		h := o.Ready(ctx)
 		s.self = &h
 	}
+	note("who is told", f.resolve(ctx, o, &s))
 	v := s.view()
 	v.Version = o.Version
 	return v

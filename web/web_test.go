@@ -29,6 +29,8 @@ type shop struct {
 	alerts      []alertd.Alert
 	held        []alertd.Held
 	services    []alertd.Health
+	groups      []alertd.GroupView
+	messages    map[string]history.Message
 	transitions []history.Transition
 	chains      []history.Chain
 	firings     []history.Firing
@@ -38,6 +40,16 @@ type shop struct {
 func (s shop) Alerts(context.Context) ([]alertd.Alert, error)    { return s.alerts, s.err }
 func (s shop) Held(context.Context) ([]alertd.Held, error)       { return s.held, s.err }
 func (s shop) Services(context.Context) ([]alertd.Health, error) { return s.services, s.err }
+
+func (s shop) Groups(context.Context) ([]alertd.GroupView, error) { return s.groups, s.err }
+
+func (s shop) Message(_ context.Context, id string) (history.Message, error) {
+	m, ok := s.messages[id]
+	if !ok {
+		return m, alertd.ErrNotFound
+	}
+	return m, s.err
+}
 
 func (s shop) Transitions(_ context.Context, f history.Filter) (history.Page, error) {
 	var page history.Page

@@ -393,7 +393,7 @@ func (l *layout) footer(external string, late time.Duration) slack.Block {
 		parts = append(parts, fmt.Sprintf("*and %d more*", l.left))
 	}
 	parts = append(parts, esc(l.n.Receiver, 60)+": "+esc(string(l.n.Reason), 60))
-	if u := link(notifier.Link(external), "Open alertd"); u != "" {
+	if u := link(notifier.HomeLink(l.n, external), "Open alertd"); u != "" {
 		parts = append(parts, u)
 	}
 	if u := link(notifier.SilenceLink(l.n, external), "Silence"); u != "" {
@@ -446,7 +446,7 @@ func plainText(n *alertd.Notification, title, external string) string {
 	if left > 0 {
 		fmt.Fprintf(&b, "\nand %d more", left)
 	}
-	for _, u := range []string{link(notifier.AckLink(n, external), "Acknowledge"), link(notifier.Link(external), "Open alertd")} {
+	for _, u := range []string{link(notifier.AckLink(n, external), "Acknowledge"), link(notifier.HomeLink(n, external), "Open alertd")} {
 		if u != "" {
 			b.WriteString("\n" + u)
 		}
