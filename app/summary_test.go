@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -26,6 +27,7 @@ receivers:
   webhook_configs: [{url: %q, max_alerts: 2}]
 `, s.URL)}
 	a := quiet(t, fsys)
+	until(t, a, "/api/v1/alerts", `"status":"success"`) // it leads
 	var body strings.Builder
 	for i := range 60 {
 		fmt.Fprintf(&body, `%c{"labels":{"alertname":"Posted","service":"s%02d","severity":"critical"}}`, "[,"[min(i, 1)], i)
@@ -35,7 +37,10 @@ receivers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
+	answer, _ := io.ReadAll(resp.Body)
+	if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", resp.Status, answer)
+	}
 
 	var alone []string
 	for end := time.Now().Add(time.Minute); ; {

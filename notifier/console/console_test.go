@@ -91,8 +91,8 @@ func TestAckLinks(t *testing.T) {
 	for name, want := range map[string]string{
 		"page":     "  Ack       http://alertd.example.org/a/ack?alert=",
 		"grown":    "  Ack       http://alertd.example.org/a/ack?group=",
-		"digest":   "  Acks      http://alertd.example.org/a\n",
-		"summary":  "  Acks      http://alertd.example.org/a\n",
+		"digest":   "  Acks      http://alertd.example.org/a/?notification=9b2f6c1e\n",
+		"summary":  "  Acks      http://alertd.example.org/a/?notification=9b2f6c1e\n",
 		"resolved": "",
 	} {
 		var b strings.Builder
