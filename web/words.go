@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"alertd"
+	"alertd/notifier"
 )
 
 // moment is an instant for people and, as ISO, for programs.
@@ -78,7 +79,7 @@ func number(v alertd.Value) string {
 	if math.IsNaN(float64(v)) {
 		return ""
 	}
-	return strconv.FormatFloat(float64(v), 'g', 4, 64)
+	return notifier.Value(v)
 }
 
 func latency(ms float64) string {
