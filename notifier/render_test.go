@@ -132,7 +132,7 @@ func TestAckLinksInTemplates(t *testing.T) {
 		t.Errorf("of the group: %q", got)
 	}
 	n = sendertest.Gallery()["digest"]
-	if got := notifier.TemplateData(&n, "http://a.example/x").CommonAnnotations["ack_url"]; got != "http://a.example/x" {
+	if got := notifier.TemplateData(&n, "http://a.example/x").CommonAnnotations["ack_url"]; got != "http://a.example/x/?notification=9b2f6c1e" {
 		t.Errorf("of a digest: %q", got)
 	}
 	if got := notifier.TemplateData(&n, ""); got.CommonAnnotations["ack_url"] != "" || got.Alerts[0].Annotations["ack_url"] != "" {

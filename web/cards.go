@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -18,17 +19,19 @@ type section struct {
 	More         int
 }
 
-// card is what one name stands for: the alerts that ask for the same next step, and wait for the same hour.
+// card is what one name stands for: the alerts that have the same runbook, and wait for the same hour.
 type card struct {
 	ID            string // for the address and the browser: that of its first alert
 	Level, Name   string
 	N             int
-	Next, Runbook string
+	Next, Runbook string // the next step, if it is the same for all
 	Silence       string // the form for it
 	Held          *held
 	Shared        []chip // labels that all of several alerts have
 	Alerts        []one  // the first of them
 	Rest          []one  // folded
+	More          int    // that are not shown
+	All           string // where they are
 }
 
 // one is an alert on a card.
@@ -38,6 +41,7 @@ type one struct {
 	State, For   string // "firing", "12 min"
 	Since        moment
 	Summary      string
+	Next         string // where those of a card differ
 	Value        string
 	Trace, Trail string // the link, or a trace's id where there is none
 	TraceNote    string // what it shows
@@ -77,7 +81,7 @@ func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section) {
 		}
 	}
 	for _, l := range levels {
-		shown, more := byLevel[l.level], 0
+		shown := byLevel[l.level]
 		slices.SortFunc(shown, func(a, b *alertd.Alert) int {
 			return cmp.Or(
 				cmp.Compare(order(a.State), order(b.State)),
@@ -85,11 +89,9 @@ func (s *seen) sections(waits map[alertd.Fingerprint]*held) (out []section) {
 				cmp.Compare(a.Fingerprint, b.Fingerprint),
 			)
 		})
-		if len(shown) > maxAlerts {
-			shown, more = shown[:maxAlerts], len(shown)-maxAlerts
-		}
 		if len(shown) > 0 && (l.level != "info" || s.filter.On) {
-			out = append(out, section{l.level, l.title, s.cards(shown, l.level, waits), more})
+			cards, more := s.cards(shown, l.level, waits)
+			out = append(out, section{l.level, l.title, cards, more})
 		}
 	}
 	return out
@@ -132,10 +134,10 @@ func order(s alertd.State) int {
 	}
 }
 
-// cards puts together what one person does in one go, in the order of the first of each.
-func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fingerprint]*held) []card {
-	type key struct{ name, next, runbook, until, receiver string }
-	var out []card
+// cards puts together what one person does in one go, in the order of the first of each, and says how many alerts are on
+// none of them. What there is much of leaves room for what there is little of.
+func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fingerprint]*held) (out []card, more int) {
+	type key struct{ name, runbook, until, receiver string }
 	var members [][]*alertd.Alert
 	at := map[key]int{}
 	for _, a := range alerts {
@@ -143,7 +145,7 @@ func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fing
 		if c.Runbook = link(a.RunbookURL); c.Runbook == "" {
 			c.Runbook = link(a.Annotations.Get(alertd.AnnotationRunbook))
 		}
-		k := key{name: a.Name(), next: c.Next, runbook: c.Runbook}
+		k := key{name: a.Name(), runbook: c.Runbook}
 		if c.Held != nil {
 			k.until, k.receiver = c.Held.Until.ISO, c.Held.Receiver
 		}
@@ -152,9 +154,12 @@ func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fing
 			i, at[k] = len(out), len(out)
 			out, members = append(out, c), append(members, nil)
 		}
-		members[i] = append(members[i], a)
+		if members[i] = append(members[i], a); out[i].Next != c.Next {
+			out[i].Next = ""
+		}
 	}
-	for i := range out {
+	share := shares(members)
+	for i := range share {
 		shared := map[string]string{}
 		if len(members[i]) > 1 {
 			shared = common(members[i])
@@ -167,13 +172,37 @@ func (s *seen) cards(alerts []*alertd.Alert, level string, waits map[alertd.Fing
 		}
 		c.Silence = "./" + alertd.SilencePath(all...)
 		c.Shared, _ = chips(members[i][0].Labels, func(l labels.Label) bool { return shared[l.Name] == l.Value })
-		for j, a := range members[i] {
+		if c.More = c.N - share[i]; c.More > 0 {
+			c.All = address(url.Values{"filter": {alertd.Matcher{Name: alertd.LabelAlert, Value: members[i][0].Name(), IsEqual: true}.String()}})
+		}
+		for j, a := range members[i][:share[i]] {
 			o := s.one(a, shared)
+			if c.Next == "" {
+				o.Next = clip(a.Annotations.Get(alertd.AnnotationNextStep), maxProse)
+			}
 			if j < maxUnfolded {
 				c.Alerts = append(c.Alerts, o)
 			} else {
 				c.Rest = append(c.Rest, o)
 			}
+		}
+	}
+	for _, left := range members[len(share):] {
+		more += len(left)
+	}
+	return out[:len(share)], more
+}
+
+// shares says how many of the alerts of each card are shown, maxAlerts in all: first one of each card, then what is unfolded,
+// then the rest. Cards that are not in the answer are not shown.
+func shares(members [][]*alertd.Alert) []int {
+	out := make([]int, min(len(members), maxAlerts))
+	left := maxAlerts
+	for _, upTo := range []int{1, maxUnfolded, maxAlerts} {
+		for i := range out {
+			more := min(min(len(members[i]), upTo)-out[i], left)
+			out[i] += more
+			left -= more
 		}
 	}
 	return out

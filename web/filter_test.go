@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -145,4 +146,30 @@ func TestAnyFilter(t *testing.T) {
 			t.Fatalf("%+v leads to %+v", f, g)
 		}
 	})
+}
+
+// What there is much of does not push what there is little of off the page.
+func TestManyOfOneKindLeaveRoomForOthers(t *testing.T) {
+	var s shop
+	for i := range 350 {
+		s.alerts = append(s.alerts, alert("critical", "HighErrorRate", fmt.Sprint("shop-", i), 1, time.Hour, "", fmt.Sprint("Look at shop-", i)))
+	}
+	for i := range 3 {
+		s.alerts = append(s.alerts, alert("critical", "ApplicationDown", fmt.Sprint("db-", i), 1, time.Minute, "", "Restart it."))
+	}
+	body, _ := get(t, New(options(t, s)), "/")
+	if got := cardsOf(body); !slices.Equal(got, []string{"HighErrorRate", "ApplicationDown"}) {
+		t.Errorf("shows %q", got)
+	}
+	if n := strings.Count(body, `class="who"`); n != maxAlerts {
+		t.Errorf("shows %d alerts", n)
+	}
+	for _, want := range []string{
+		`HighErrorRate <span class="n">350</span>`, `<a href="./?filter=alertname%3D%22HighErrorRate%22">253 more</a>`,
+		`<p class="next"><b>Next</b> Look at shop-`, `<div class="do"><p class="next"><b>Next</b> Restart it.</p>`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
 }

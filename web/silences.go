@@ -234,7 +234,7 @@ type silenceForm struct {
 
 type silencePreview struct {
 	Hides         []silenceHit
-	More, Of      int
+	N, More, Of   int
 	Broad         string
 	Paged, Others string // how many notifications, "" for none
 	Pages         []silenceHit
@@ -322,7 +322,7 @@ func (p *silencePages) preview(ctx context.Context, f *silenceForm) int {
 		return http.StatusServiceUnavailable
 	}
 	sees := seen{now: p.Now(), zone: p.Zone}
-	v := &silencePreview{Of: found.Firing, Broad: clip(found.Broad, maxProse), Since: sees.moment(found.Since, "")}
+	v := &silencePreview{N: len(found.Hides), Of: found.Firing, Broad: clip(found.Broad, maxProse), Since: sees.moment(found.Since, "")}
 	for _, h := range found.Hides {
 		if len(v.Hides) == 5*maxListed {
 			v.More = len(found.Hides) - len(v.Hides)
