@@ -94,8 +94,8 @@ func Mark(s alertd.Severity, firing bool) string {
 	}
 }
 
-// Title is a notification in one line without a sign: "CRITICAL · ApplicationDown · checkout", "WARNING · 3
-// firing, 1 resolved · DiskUsageHigh", "Business hours: 3 warnings still firing, 2 resolved while held", "CRITICAL · 12 more groups firing, 3
+// Title is a notification in one line without a sign: "CRITICAL · ApplicationDown · checkout", "WARNING ·
+// DiskUsageHigh · 3 firing, 1 resolved", "CRITICAL · ComponentUnhealthy, … · 2 firing · pg-main", "Business hours: 3 warnings still firing, 2 resolved while held", "CRITICAL · 12 more groups firing, 3
 // resolved · ApplicationDown, DiskUsageHigh". It has at most 140 runes.
 func Title(n *alertd.Notification) string {
 	firing, resolved := Split(n)
@@ -116,7 +116,7 @@ func Title(n *alertd.Notification) string {
 	if name == "" && len(n.Alerts) == 1 {
 		name = Name(&n.Alerts[0].Alert)
 	}
-	if name != "" {
+	if name = cmp.Or(name, names(firing, resolved, titleNames)); name != "" {
 		parts = append(parts, name)
 	}
 	if len(n.Alerts)+n.Truncated > 1 {
@@ -210,6 +210,27 @@ func shared(as []alertd.Notified, of func(*alertd.Alert) string) string {
 		}
 	}
 	return v
+}
+
+// titleNames is how many names of alerts the title of a group holds: the first one is the cause, where it is known.
+const titleNames = 1
+
+// names are the first names of the alerts that fire, or, if none does, of those that are over: "ApplicationDown, DiskUsageHigh, …".
+func names(firing, resolved []alertd.Notified, most int) string {
+	shown := firing
+	if len(shown) == 0 {
+		shown = resolved
+	}
+	var all []string
+	for i := range shown {
+		if name := Line(Name(&shown[i].Alert), 30); !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	if len(all) > most {
+		all = append(all[:most], "…")
+	}
+	return strings.Join(all, ", ")
 }
 
 // Name is what to call an alert, at most 80 runes: its name, else its labels.

@@ -99,7 +99,7 @@ func TestTitle(t *testing.T) {
 		{alertd.Notification{Alerts: []alertd.Notified{down}}, "CRITICAL · ApplicationDown · checkout"},
 		{alertd.Notification{Alerts: []alertd.Notified{over}}, "RESOLVED · ApplicationDown · checkout"},
 		{alertd.Notification{Alerts: []alertd.Notified{down, over}}, "CRITICAL · ApplicationDown · 1 firing, 1 resolved · checkout"},
-		{alertd.Notification{Alerts: []alertd.Notified{disk, over}, Truncated: 7}, "WARNING · 1 firing, 1 resolved and 7 more"},
+		{alertd.Notification{Alerts: []alertd.Notified{disk, over}, Truncated: 7}, "WARNING · DiskUsageHigh · 1 firing, 1 resolved and 7 more"},
 		{alertd.Notification{Alerts: []alertd.Notified{disk, disk, over}, Digest: true}, "Business hours: 2 warnings still firing, 1 resolved while held"},
 		{alertd.Notification{Alerts: []alertd.Notified{over}, Digest: true}, "Business hours: 1 resolved while held"},
 		{alertd.Notification{Alerts: []alertd.Notified{down, disk, over}, Summary: &alertd.Summary{Firing: 2, Resolved: 1}}, "CRITICAL · 2 more groups firing, 1 resolved · ApplicationDown, DiskUsageHigh"},

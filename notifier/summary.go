@@ -2,7 +2,6 @@ package notifier
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"alertd"
@@ -13,26 +12,12 @@ const summaryNames = 3
 
 // summaryTitle counts groups, and names the alerts that most of them are about, as far as they are known.
 func summaryTitle(n *alertd.Notification, firing, resolved []alertd.Notified) string {
-	shown := firing
-	if len(shown) == 0 {
-		shown = resolved
-	}
-	var names []string
-	for i := range shown {
-		if name := Line(Name(&shown[i].Alert), 30); !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
 	parts := []string{Word(n.Severity(), len(firing) > 0), SummaryCounts(n.Summary)}
 	if len(firing) == 0 {
 		parts = parts[1:]
 	}
-	if len(names) > 0 {
-		more := ""
-		if len(names) > summaryNames {
-			more = ", …"
-		}
-		parts = append(parts, strings.Join(names[:min(summaryNames, len(names))], ", ")+more)
+	if s := names(firing, resolved, summaryNames); s != "" {
+		parts = append(parts, s)
 	}
 	return Line(strings.Join(parts, " · "), 140)
 }
