@@ -86,6 +86,15 @@ type Occurrence struct {
 type Events struct {
 	Samples     []Sample
 	Occurrences []Occurrence
+	Metadata    []Metadata // that was not known before
+}
+
+// Metadata is what publishers say of a metric, for people.
+type Metadata struct {
+	Metric string // without the endings that the series of a histogram or a summary have
+	Type   string // "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset" or "unknown"; "": not said
+	Help   string
+	Unit   string
 }
 
 // DeadLetter is a message, or a part of one, that could not be decoded. It is counted, kept and shown.

@@ -58,7 +58,7 @@ func (q *queries) exemplars(w http.ResponseWriter, r *http.Request) error {
 	return finish(w, body, nil, "")
 }
 
-// metadata is GET /api/v1/metadata. Events say nothing of a metric but its name, of which the ending tells a counter.
+// metadata is GET /api/v1/metadata. Of a metric of which its publisher says nothing, the name's ending tells a counter.
 func (q *queries) metadata(w http.ResponseWriter, r *http.Request) error {
 	if err := q.form(w, r); err != nil {
 		return err
@@ -70,7 +70,7 @@ func (q *queries) metadata(w http.ResponseWriter, r *http.Request) error {
 			return badData("limit must be a number")
 		}
 	}
-	names, err := q.series.Metrics(r.Context())
+	metrics, err := q.series.Metrics(r.Context())
 	if err != nil {
 		return err
 	}
@@ -80,18 +80,22 @@ func (q *queries) metadata(w http.ResponseWriter, r *http.Request) error {
 		Unit string           `json:"unit"`
 	}
 	out := make(map[string][]entry)
-	for _, name := range names {
-		if only := r.Form.Get("metric"); only != "" && only != name {
+	for _, m := range metrics {
+		if only := r.Form.Get("metric"); only != "" && only != m.Metric {
 			continue
 		}
 		if limit >= 0 && len(out) >= limit {
 			break
 		}
-		e := entry{Type: model.MetricTypeUnknown}
-		if strings.HasSuffix(name, "_total") {
+		e := entry{model.MetricType(m.Type), m.Help, m.Unit}
+		switch {
+		case m.Type != "":
+		case strings.HasSuffix(m.Metric, "_total"):
 			e.Type = model.MetricTypeCounter
+		default:
+			e.Type = model.MetricTypeUnknown
 		}
-		out[name] = []entry{e}
+		out[m.Metric] = []entry{e}
 	}
 	return success(w, out)
 }

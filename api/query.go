@@ -28,8 +28,8 @@ import (
 // copies that nobody changes; an [*Error] that they fail with reaches the client as it is.
 type Series interface {
 	storage.Queryable
-	// Metrics are the names of all metrics that have arrived, sorted, also those that no rule reads.
-	Metrics(ctx context.Context) ([]string, error)
+	// Metrics are all metrics that have arrived, by name, also those that no rule reads.
+	Metrics(ctx context.Context) ([]alertd.Metadata, error)
 	// Lookback is for how long the engine has to believe a sample. Series end by themselves where nobody does.
 	Lookback(ctx context.Context) (time.Duration, error)
 	// Exemplars are the traces that series came with which match any of the sets of matchers, from an instant to another,

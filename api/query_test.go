@@ -35,8 +35,10 @@ type memory struct {
 	slow chan struct{} // if there: Select waits for it, or for the end of its context
 }
 
-func (m memory) Metrics(context.Context) ([]string, error) {
-	return []string{"http_requests_total", "temperature", "unread"}, m.err
+func (m memory) Metrics(context.Context) ([]alertd.Metadata, error) {
+	return []alertd.Metadata{
+		{Metric: "http_requests_total"}, {Metric: "latency_seconds", Type: "histogram", Help: `How "long".`, Unit: "s"}, {Metric: "temperature"}, {Metric: "unread"},
+	}, m.err
 }
 func (m memory) Lookback(context.Context) (time.Duration, error) { return 5 * time.Minute, m.err }
 
@@ -191,6 +193,7 @@ func TestQueryAPI(t *testing.T) {
 		{"query_exemplars", "query=odd&end=1", `{"status":"success","data":[]}`},
 		{"query_exemplars", "query=1", `{"status":"success","data":[]}`},
 		{"metadata", "", `{"status":"success","data":{"http_requests_total":[{"type":"counter","help":"","unit":""}],
+			"latency_seconds":[{"type":"histogram","help":"How \"long\".","unit":"s"}],
 			"temperature":[{"type":"unknown","help":"","unit":""}],"unread":[{"type":"unknown","help":"","unit":""}]}}`},
 		{"metadata", "metric=unread&limit=1", `{"status":"success","data":{"unread":[{"type":"unknown","help":"","unit":""}]}}`},
 	} {

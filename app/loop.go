@@ -222,6 +222,7 @@ func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
 	now := clock()
 	l.read, l.arrivedAt = batch[len(batch)-1].seq, now
 	for _, a := range batch {
+		l.evaluator.Describe(a.events.Metadata)
 		if a.seq <= l.checkpoint && a.seq != 0 { // decided before: it only fills the window
 			l.evaluator.Warm(a.events.Samples)
 			continue

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/util/annotations"
 
+	"alertd"
 	"alertd/api"
 	"alertd/rules"
 )
@@ -31,9 +32,9 @@ func (s series) Querier(from, to int64) (storage.Querier, error) {
 }
 
 // Metrics implements api.Series.
-func (s series) Metrics(ctx context.Context) (names []string, err error) {
-	err = s.read(ctx, func(l *leader) { names = l.evaluator.Metrics() })
-	return names, err
+func (s series) Metrics(ctx context.Context) (all []alertd.Metadata, err error) {
+	err = s.read(ctx, func(l *leader) { all = l.evaluator.Metrics() })
+	return all, err
 }
 
 // Lookback implements api.Series.

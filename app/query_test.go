@@ -13,7 +13,9 @@ func TestPrometheusAPI(t *testing.T) {
 	a, _ := daemon(t, t.TempDir(), s)
 	publish(t, a, "alertd.metrics.api", `[{"name":"up","labels":{"service":"api"},"value":0,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"},{"name":"up","labels":{"service":"web"},"value":1},{"name":"unread","value":1}]`)
 	s.next(t)
+	publish(t, a, "alertd.metrics.api", "# HELP sold_total What was sold.\n# TYPE sold_total counter\nsold_total 3\n")
 	until(t, a, "/api/v1/rules", `"lastEvaluation":"2`)
+	until(t, a, "/api/v1/metadata?metric=sold_total", `{"sold_total":[{"type":"counter","help":"What was sold.","unit":""}]}`)
 
 	ask := func(path string, params ...string) (out struct {
 		Status, Error string

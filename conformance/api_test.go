@@ -73,7 +73,8 @@ func askedSamples() (out []alertd.Sample) {
 // asked answers alertd's API from an evaluator that keeps all of it.
 type asked struct{ *rules.Evaluator }
 
-func (a asked) Metrics(context.Context) ([]string, error) { return a.Evaluator.Metrics(), nil }
+func (a asked) Metrics(context.Context) ([]alertd.Metadata, error) { return a.Evaluator.Metrics(), nil }
+
 func (a asked) Lookback(context.Context) (time.Duration, error) {
 	return a.Evaluator.Lookback(), nil
 }

@@ -79,6 +79,7 @@ type Decoder struct {
 	seen                         seen
 	inflater                     inflater
 	skipped                      uint64
+	described                    map[string]alertd.Metadata // see describe
 }
 
 // Skipped is how many values this decoder has passed over because they are no samples: texts among the fields of line

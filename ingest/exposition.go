@@ -34,7 +34,9 @@ func (d *Decoder) exposition(open bool) {
 			d.refuseMessage(at, "nothing may follow # EOF")
 			return
 		case line[0] == '#':
-			ended = d.comment(line) && open
+			if ended = d.comment(line) && open; !ended {
+				d.about(string(line[1:min(len(line), MaxName+maxHelp+64)]))
+			}
 		case !d.next(at):
 			return
 		default:

@@ -160,6 +160,7 @@ func (d *Decoder) targetInfo(r *otlpResource) {
 type otlpMetric struct {
 	resource   *otlpResource
 	name, unit string
+	help       func() string    // read where it is asked for
 	data       protowire.Number // which of the five kinds
 	temporal   uint64
 	monotonic  bool
@@ -181,12 +182,14 @@ const (
 func (m *otlpMetric) delta() bool { return m.temporal == temporalityDelta }
 
 func (d *Decoder) otlpMetric(w wire, r *otlpResource, in part) {
-	m := otlpMetric{resource: r}
+	m := otlpMetric{resource: r, help: func() string { return "" }}
 	var data part
 	err := w.each(in.raw, in.at, inMetric, func(p part) {
 		switch p.field {
 		case 1:
 			m.name = w.text(p)
+		case 2:
+			m.help = func() string { return w.text(p) }
 		case 3:
 			m.unit = w.text(p)
 		case otlpGauge, otlpSum, otlpHistogram, otlpExponentialHistogram, otlpSummary:

@@ -116,6 +116,7 @@ func (p *otlpPoint) series(d *Decoder, suffix, limit string, bound float64) (ale
 		if p.name, err = p.m.translate(); err != nil {
 			return alertd.Labels{}, err
 		}
+		d.describeOTLP(p.m, p.name)
 		set := d.newAttributes()
 		for _, kv := range p.attributes {
 			if kv.GetKey() == alertd.LabelMetric {

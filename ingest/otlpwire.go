@@ -33,7 +33,7 @@ var (
 	inResource = names{"resource": 1, "scopeMetrics": 2, "scope_metrics": 2}
 	inScope    = names{"metrics": 2}
 	inMetric   = names{
-		"name": 1, "unit": 3, "gauge": otlpGauge, "sum": otlpSum, "histogram": otlpHistogram, "summary": otlpSummary,
+		"name": 1, "description": 2, "unit": 3, "gauge": otlpGauge, "sum": otlpSum, "histogram": otlpHistogram, "summary": otlpSummary,
 		"exponentialHistogram": otlpExponentialHistogram, "exponential_histogram": otlpExponentialHistogram,
 	}
 	inData = names{

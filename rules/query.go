@@ -2,7 +2,6 @@ package rules
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -119,26 +118,6 @@ func (s *series) snapshot(from, to int64) *series {
 	}
 	return c
 }
-
-// names are the metrics that have arrived since the start, read by a rule or not.
-type names map[string]struct{}
-
-// maxNames bounds them, whatever publishers make up.
-const maxNames = 100_000
-
-func (n *names) note(name string) {
-	if _, ok := (*n)[name]; ok || len(*n) >= maxNames || name == "" {
-		return
-	}
-	if *n == nil {
-		*n = make(names)
-	}
-	(*n)[name] = struct{}{}
-}
-
-// Metrics are the names of all metrics that have arrived since the evaluator began, sorted, those that no rule
-// reads included. After 100,000 no new ones are noted.
-func (e *Evaluator) Metrics() []string { return slices.Sorted(maps.Keys(e.names)) }
 
 // evaluation is how a tick went.
 type evaluation struct {

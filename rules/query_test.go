@@ -150,9 +150,26 @@ func TestSelect(t *testing.T) {
 	if list, _, _ := e.Select(all, at+1, at+1000, 10); len(list) != 0 {
 		t.Errorf("after the newest sample: %v", list)
 	}
-	if got := e.Metrics(); !slices.Equal(got, []string{"m", "other", "unread"}) {
-		t.Errorf("metrics: %v", got)
+	if got := metrics(e); got != "m other unread" {
+		t.Errorf("metrics: %s", got)
 	}
+	// Of what is said of a metric the last word counts; its series are no metrics of their own.
+	e.Describe([]alertd.Metadata{{Metric: "unread", Type: "gauge"}, {Metric: "latency", Type: "histogram"}, {Metric: "unread", Type: "gauge", Help: "Nobody."}})
+	e.Append(now, 2, []alertd.Sample{sample(t, "latency_bucket", now, 1), sample(t, "latency_sum", now, 1), sample(t, "other_count", now, 1)})
+	if got := metrics(e); got != "latency:histogram: m other other_count unread:gauge:Nobody." {
+		t.Errorf("metrics: %s", got)
+	}
+}
+
+func metrics(e *Evaluator) string {
+	var out []string
+	for _, m := range e.Metrics() {
+		if m.Type != "" {
+			m.Metric += ":" + m.Type + ":" + m.Help
+		}
+		out = append(out, m.Metric)
+	}
+	return strings.Join(out, " ")
 }
 
 // Readers of a copy and the window do not get into each other's way; for the race detector.
