@@ -13,7 +13,8 @@
 // a body to read, a gRPC server that says NOT_SERVING. What it does not say (no connection, no answer in time, no such
 // name, a bad certificate, an error page) may be the network's fault or a restart: it is degraded until the third
 // miss in a row ([Target.Fall]), and unhealthy from then on. Before anything is known of a target, misses are not told
-// at all until they count: a restart of alertd resolves nothing. Two good answers in a row ([Target.Rise]) end
+// at all until they count: a restart of alertd resolves nothing. What was unhealthy before it still is, by the last report
+// that the stream of events has. Two good answers in a row ([Target.Rise]) end
 // unhealthy. While one of the two is being counted, the target is asked every 2 seconds ([Target.FastInterval]).
 //
 // A 2xx answer whose body cannot be read is alive, but degraded as for being ready. Where the HTTP status, the body's

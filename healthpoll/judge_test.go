@@ -1,6 +1,9 @@
 package healthpoll
 
 import (
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -267,5 +270,54 @@ func TestRestartWhileCounting(t *testing.T) {
 	m.judge(&target, []answer{miss(checkLive)}, noDoubt, now)
 	if h, tell := m.judge(&target, []answer{said(checkLive, alertd.Healthy)}, noDoubt, now); !tell || h.Status != alertd.Healthy {
 		t.Errorf("a blip over a restart: told %v, %s", tell, h.Status)
+	}
+}
+
+// A service that was unhealthy when alertd was stopped does not become healthy by its first good answer, and what is said of
+// it is what was said before.
+func TestRiseOverARestart(t *testing.T) {
+	report := func(status alertd.HealthStatus) []answer {
+		ready := said(checkReady, status)
+		ready.report.Environment = "prod"
+		ready.report.Checks = map[string]alertd.HealthCheck{"database": {Status: status}, "cache": {Status: alertd.Healthy}}
+		return []answer{said(checkLive, alertd.Healthy), ready}
+	}
+	for _, c := range []struct {
+		url  string
+		last []answer
+		want string // of the good answers after the restart
+	}{
+		{"http://shop:8080", report(alertd.Unhealthy), "unhealthy healthy healthy"},
+		{"http://shop:8080", report(alertd.Degraded), "healthy healthy healthy"},
+		{"grpcs://shop:8080", []answer{said(kindGRPC, alertd.Unhealthy)}, "unhealthy healthy healthy"},
+		{"tcp://shop:8080", []answer{said(kindTCP, alertd.Healthy)}, "healthy healthy healthy"},
+	} {
+		target := target(t, c.url)
+		var before, unbroken, m memory
+		h, _ := before.judge(&target, slices.Clone(c.last), noDoubt, time.Unix(0, 0))
+		unbroken = before
+		m.resume(&target, &h)
+		var got []string
+		for range 3 {
+			good := []answer{said(c.last[0].check, alertd.Healthy)}
+			if len(c.last) == 2 {
+				good = report(alertd.Healthy)
+			}
+			h, _ := m.judge(&target, slices.Clone(good), noDoubt, time.Unix(0, 0))
+			want, _ := unbroken.judge(&target, slices.Clone(good), noDoubt, time.Unix(0, 0))
+			if !reflect.DeepEqual(h, want) {
+				t.Errorf("%s: after a restart\n%+v, without it\n%+v", c.url, h, want)
+			}
+			got = append(got, string(h.Status))
+		}
+		if got := strings.Join(got, " "); got != c.want {
+			t.Errorf("%s after %s: %s, want %s", c.url, h.Status, got, c.want)
+		}
+	}
+	var m memory
+	target := target(t, "http://shop:8080")
+	m.resume(&target, &alertd.Health{Service: "shop", Status: alertd.Unhealthy, Checks: map[string]alertd.HealthCheck{"live": {Status: alertd.Unhealthy}}})
+	if m.decided {
+		t.Error("what the service has published by itself was taken for ours")
 	}
 }

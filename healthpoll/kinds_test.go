@@ -487,3 +487,38 @@ func TestRunOverRealConnections(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// What was published last is found in the stream, once, as long as it stands.
+func TestRecall(t *testing.T) {
+	nc := broker(t)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "EVENTS", Subjects: []string{"alertd.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	p := poller(t, Options{NATS: nc})
+	p.publish = func(ctx context.Context, subject string, payload []byte) error {
+		_, err := js.Publish(ctx, subject, payload)
+		return err
+	}
+	w := watched(t, "tcp://redis:6379")
+	p.recall(t.Context(), w)
+	if w.decided || !w.recalled {
+		t.Errorf("nothing is there: %+v", w.memory)
+	}
+	bad, _ := w.judge(&w.Target, []answer{said(kindTCP, alertd.Unhealthy)}, noDoubt, time.Now())
+	p.send(t.Context(), bad)
+	again := watched(t, "tcp://redis:6379")
+	p.recall(t.Context(), again)
+	if !again.down || !again.decided {
+		t.Errorf("not recalled: %+v", again.memory)
+	}
+	p.send(t.Context(), alertd.Health{Service: w.Service, Withdrawn: true})
+	again = watched(t, "tcp://redis:6379")
+	p.recall(t.Context(), again)
+	if again.decided {
+		t.Errorf("it was withdrawn: %+v", again.memory)
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd"
 )
@@ -74,10 +73,10 @@ func (p *Poller) listen(ctx context.Context, w *watch, r *result) {
 	}
 	if w.listening.IsZero() {
 		w.listening = now
-		if last := p.lastStored(ctx, w.subject()); !last.IsZero() {
+		if last := p.lastStored(ctx, w.subject()); last != nil {
 			w.stored = true
-			if beat := w.beat.Load(); last.UnixNano() > beat {
-				w.beat.CompareAndSwap(beat, last.UnixNano()) // else a newer one has just come
+			if beat := w.beat.Load(); last.Time.UnixNano() > beat {
+				w.beat.CompareAndSwap(beat, last.Time.UnixNano()) // else a newer one has just come
 			}
 		}
 	}
@@ -100,25 +99,4 @@ func (p *Poller) listen(ctx context.Context, w *watch, r *result) {
 	}
 	r.nothing = false
 	r.answers = []answer{a}
-}
-
-// lastStored is when the newest message of a subject came that a stream has; zero if none has.
-func (p *Poller) lastStored(ctx context.Context, subject string) time.Time {
-	js, err := jetstream.New(p.nats)
-	if err != nil {
-		return time.Time{}
-	}
-	name, err := js.StreamNameBySubject(ctx, subject)
-	if err != nil {
-		return time.Time{}
-	}
-	stream, err := js.Stream(ctx, name)
-	if err != nil {
-		return time.Time{}
-	}
-	m, err := stream.GetLastMsgForSubject(ctx, subject)
-	if err != nil {
-		return time.Time{}
-	}
-	return m.Time
 }

@@ -75,6 +75,7 @@ type watch struct {
 	due      time.Time           // when it is asked next: at slot, or earlier to confirm
 	confirms bool                // the coming question is one that confirms
 	gone     bool                // not a target any more; under the poller's lock
+	recalled bool                // what was published before this process was looked up
 	traced   alertd.HealthStatus // of the last probe that could have a span
 	word     string              // why it could not be reached last time; under the poller's lock
 
@@ -291,6 +292,7 @@ func (p *Poller) ask(ctx context.Context, w *watch, started time.Time) {
 		if p.note(w, word, now) {
 			poke(p.tell)
 		}
+		p.recall(ctx, w)
 		guard := func(first time.Time) doubt { return p.guard.judge(first, now, w.Interval) }
 		if h, tell := w.judge(&w.Target, r.answers, guard, now); tell && !p.isGone(w) {
 			traced, span := p.tracing.probed(ctx, w, r, started, h.Status)
