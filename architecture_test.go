@@ -84,6 +84,42 @@ func TestImportsPointDown(t *testing.T) {
 	}
 }
 
+// TestTableOfRooms holds the table of docs/architecture.md against the levels. Helpers of tests are not in it.
+func TestTableOfRooms(t *testing.T) {
+	doc, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "| level | package |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rooms := map[string]int{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 || !strings.ContainsAny(cells[1], "0123456789") {
+			continue
+		}
+		at, err := strconv.Atoi(strings.TrimSpace(cells[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range strings.Split(cells[2], "`") {
+			if i%2 == 1 {
+				rooms[strings.Replace("alertd/"+name, "alertd/alertd", "alertd", 1)] = at
+			}
+		}
+	}
+	for room, at := range level {
+		if got, there := rooms[room]; (!there || got != at) && !strings.HasSuffix(room, "test") {
+			t.Errorf("%s has level %d, and in the table %d (%v)", room, at, got, there)
+		}
+	}
+	for room := range rooms {
+		if _, there := level[room]; !there {
+			t.Errorf("the table has %s, which has no level", room)
+		}
+	}
+}
+
 func TestPureRoomsStayPure(t *testing.T) {
 	all := read(t)
 	for _, pkg := range pure {

@@ -5,9 +5,6 @@ import (
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
-
-	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
 )
@@ -164,7 +161,7 @@ func (o *object) end() { o.b = append(o.b, '}') }
 
 func (o *object) text(name, s string) {
 	o.name(name)
-	o.quoted(s)
+	o.b = alertd.AppendText(o.b, s)
 }
 
 func (o *object) someText(name, s string) {
@@ -226,38 +223,7 @@ func (o *object) someTime(name string, t time.Time) {
 
 func (o *object) labels(name string, ls alertd.Labels) {
 	o.name(name)
-	o.b = append(o.b, '{')
-	first := true
-	ls.Range(func(l labels.Label) {
-		if !first {
-			o.b = append(o.b, ',')
-		}
-		first = false
-		o.quoted(l.Name)
-		o.b = append(o.b, ':')
-		o.quoted(l.Value)
-	})
-	o.end()
-}
-
-// quoted writes a string. Of what encoding/json escapes, only what is frequent in URLs is done here.
-func (o *object) quoted(s string) {
-	before := len(o.b)
-	o.b = append(o.b, '"')
-	from := 0
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '&' || c == '<' || c == '>':
-			o.b = append(append(o.b, s[from:i]...), `\u00`...)
-			o.b = append(o.b, "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
-			from = i + 1
-		case c < ' ' || c == '"' || c == '\\' || c == 0x7f || c >= utf8.RuneSelf:
-			o.b = o.b[:before]
-			o.any(s)
-			return
-		}
-	}
-	o.b = append(append(o.b, s[from:]...), '"')
+	o.b = alertd.AppendLabels(o.b, ls)
 }
 
 // any writes a value as encoding/json does.
