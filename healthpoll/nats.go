@@ -73,7 +73,7 @@ func (p *Poller) listen(ctx context.Context, w *watch, r *result) {
 	}
 	if w.listening.IsZero() {
 		w.listening = now
-		if last := p.lastStored(ctx, w.subject()); last != nil {
+		if last := lastOf(ctx, p.streamOf(ctx, w.subject()), w.subject()); last != nil {
 			w.stored = true
 			if beat := w.beat.Load(); last.Time.UnixNano() > beat {
 				w.beat.CompareAndSwap(beat, last.Time.UnixNano()) // else a newer one has just come

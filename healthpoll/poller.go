@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/trace"
 
 	"alertd"
@@ -51,6 +52,7 @@ type Poller struct {
 	look    chan struct{} // what is to be looked for has changed
 	mute    atomic.Bool   // publishing fails, and that was said
 	guard   guard
+	recalls chan struct{} // holds one for each last report that is asked for
 
 	mu      sync.Mutex
 	targets map[Target]*watch
@@ -64,6 +66,7 @@ type Poller struct {
 	sleeps  time.Time
 	stats   stats
 	batch   []metric
+	events  jetstream.Stream // nil: not known
 }
 
 // watch is a target and all that is known of it. While it is asked it belongs to the goroutine that does so, and is in
@@ -96,7 +99,8 @@ type watch struct {
 func New(targets []Target, publish Publisher, o Options) *Poller {
 	p := &Poller{
 		publish: publish, log: o.Log, client: o.Client, tls: o.TLS, nats: o.NATS, tracing: newTracing(o.Tracer), limit: maxProbes,
-		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), look: make(chan struct{}, 1), targets: map[Target]*watch{},
+		wake: make(chan struct{}, 1), tell: make(chan struct{}, 1), look: make(chan struct{}, 1), recalls: make(chan struct{}, maxRecalls),
+		targets: map[Target]*watch{},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

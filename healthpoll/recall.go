@@ -10,6 +10,9 @@ import (
 	"alertd"
 )
 
+// maxRecalls bounds how many last reports are asked for at one time.
+const maxRecalls = 16
+
 // recall takes up what was published last about a target that nothing is known of: after a restart, or where another node
 // has polled until now, a service that was unhealthy stays so until it has answered well as often as is wanted, and one that
 // comes and goes does not begin to flap.
@@ -18,7 +21,13 @@ func (p *Poller) recall(ctx context.Context, w *watch) {
 		return
 	}
 	w.recalled = true
-	last := p.lastStored(ctx, subjectPrefix+w.Service)
+	select { // at a start all want to know at once
+	case p.recalls <- struct{}{}:
+		defer func() { <-p.recalls }()
+	case <-ctx.Done():
+		return
+	}
+	last := lastOf(ctx, p.eventsOf(ctx), subjectPrefix+w.Service)
 	if last == nil || time.Since(last.Time) > alertd.HealthStands {
 		return
 	}
@@ -57,8 +66,23 @@ func (m *memory) resume(t *Target, h *alertd.Health) {
 	}
 }
 
-// lastStored is the newest message of a subject that a stream has; nil if none has, or nobody can be asked.
-func (p *Poller) lastStored(ctx context.Context, subject string) *jetstream.RawStreamMsg {
+// eventsOf is the stream that keeps health events, looked up once; nil if there is none, or nobody can be asked.
+func (p *Poller) eventsOf(ctx context.Context) jetstream.Stream {
+	p.mu.Lock()
+	known := p.events
+	p.mu.Unlock()
+	if known != nil {
+		return known
+	}
+	stream := p.streamOf(ctx, subjectPrefix+OwnService)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.events = stream
+	return stream
+}
+
+// streamOf is the stream that keeps a subject; nil if none does, or nobody can be asked.
+func (p *Poller) streamOf(ctx context.Context, subject string) jetstream.Stream {
 	if !p.connected() {
 		return nil
 	}
@@ -72,6 +96,14 @@ func (p *Poller) lastStored(ctx context.Context, subject string) *jetstream.RawS
 	}
 	stream, err := js.Stream(ctx, name)
 	if err != nil {
+		return nil
+	}
+	return stream
+}
+
+// lastOf is the newest message of a subject in a stream; nil if there is none.
+func lastOf(ctx context.Context, stream jetstream.Stream, subject string) *jetstream.RawStreamMsg {
+	if stream == nil {
 		return nil
 	}
 	m, err := stream.GetLastMsgForSubject(ctx, subject)
