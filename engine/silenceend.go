@@ -189,7 +189,7 @@ func (m *Machine) unnotice(set *alertd.Silence) {
 func (m *Machine) endNotice(a alertd.Alert, s *silence, why alertd.Reason) {
 	summary := fmt.Sprintf("%s now ends at %s", s.title(), inWords(s.EndsAt))
 	if why == alertd.ReasonSilenceOver {
-		summary = s.title() + " is over"
+		summary = s.title() + " " + s.howOver()
 		if n := len(s.Hid) + s.More; n > 0 {
 			var names []string
 			for _, h := range s.Hid {
@@ -202,6 +202,16 @@ func (m *Machine) endNotice(a alertd.Alert, s *silence, why alertd.Reason) {
 	}
 	a.Annotations = bounded(labels.FromStrings(alertd.AnnotationSummary, summary))
 	m.close(a, m.now, why)
+}
+
+// howOver says that the silence is over, and who ended it if somebody did.
+func (s *silence) howOver() string {
+	if len(s.Changes) > 0 {
+		if last := s.Changes[len(s.Changes)-1]; last.Act == alertd.SilenceEnded {
+			return "was " + last.Tell(inWords)
+		}
+	}
+	return "is over"
 }
 
 func (s *silence) title() string {

@@ -249,7 +249,10 @@ func (s *story) check(err error) {
 
 // words are an alert's value and annotations, where the story gives it any.
 func words(a *alertd.Alert) string {
-	if !strings.HasPrefix(a.Summary(), "it is ") {
+	switch {
+	case strings.HasPrefix(a.Summary(), "The silence of "):
+		return fmt.Sprintf(": %q", a.Summary())
+	case !strings.HasPrefix(a.Summary(), "it is "):
 		return ""
 	}
 	return fmt.Sprintf(": value %s, %q", a.Value, a.Summary())

@@ -23,6 +23,9 @@ func Conclusion(steps []Step, show func(time.Time) string) string {
 	case len(v.said) > 0 && v.isOver() && !v.end:
 		parts = append(parts, "It is over since "+show(v.state.Time)+", and that is not told yet.")
 	}
+	if s := v.silenced; s != nil && len(v.withheld) == 0 {
+		parts = append(parts, "A silence of "+s.CreatedBy+" ("+s.Comment+") matches it until "+show(s.EndsAt)+".")
+	}
 	if v.acked != nil {
 		text := "Taken by " + v.acked.By
 		if !v.acked.Until.IsZero() {
@@ -40,6 +43,7 @@ type verdict struct {
 	withheld []*Step         // why not, of each receiver to which nothing was said afterwards
 	cause    map[*Step]*Step // of one that ended untold: what kept it from being told
 	end      bool            // what was said last is that it is over
+	silenced *SilenceStep    // that is not over and does not recur
 	acked    *Step           // who has it
 }
 
@@ -53,6 +57,7 @@ func verdictOf(steps []Step) verdict {
 	}
 	heard := map[string]bool{}   // destinations, and receivers of which any has heard
 	untold := map[string]*Step{} // receiver → why
+	done := map[string]bool{}    // silences of which something was done later
 	flushed, taken, before := false, false, false
 	for i := range slices.Backward(steps) {
 		s := &steps[i]
@@ -69,6 +74,14 @@ func verdictOf(steps []Step) verdict {
 				v.acked = s
 			}
 			taken = true
+		case KindSilence:
+			if done[s.Silence.ID] {
+				continue
+			}
+			done[s.Silence.ID] = true
+			if act := s.Silence.Act; act == alertd.SilenceMade || act == alertd.SilenceChanged {
+				v.silences(s.Silence)
+			}
 		case KindTold, KindClosed:
 			v.end = v.end || !flushed && s.Kind == KindClosed
 			flushed = true
@@ -88,6 +101,13 @@ func verdictOf(steps []Step) verdict {
 		}
 	}
 	return v
+}
+
+// silences notes a silence that has not ended in the steps. Of several it is the one that ends last.
+func (v *verdict) silences(s *SilenceStep) {
+	if s.Recurs == "" && !v.isOver() && (v.silenced == nil || v.silenced.EndsAt.Before(s.EndsAt)) {
+		v.silenced = s
+	}
 }
 
 func (v *verdict) isOver() bool {

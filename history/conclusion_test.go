@@ -29,6 +29,11 @@ func TestConclusion(t *testing.T) {
 	}
 	kind := func(k Kind) Step { return at(Step{Kind: k}) }
 	again := func(s Step) Step { s.Until = s.Time.Add(time.Hour); return s }
+	silence := func(id string, act alertd.SilenceAct, ends int) Step {
+		s := &SilenceStep{ID: id, CreatedBy: "ann", Comment: "disks"}
+		s.Act, s.EndsAt = act, epoch.Add(time.Duration(ends)*time.Minute)
+		return at(Step{Kind: KindSilence, Silence: s})
+	}
 	for _, tt := range []struct {
 		name  string
 		steps func() []Step
@@ -83,6 +88,12 @@ func TestConclusion(t *testing.T) {
 				at(Step{Kind: KindPlanned, Notification: "a", Reason: string(alertd.ReasonAcked)}), attempt("ops/slack/0", alertd.Delivered, "a"),
 			}
 		}, "Told: ops/slack/0 took it at 02. Taken by ann until 03."},
+		{"somebody silenced it, and gave that more time", func() []Step {
+			return []Step{fires(), took("ops/slack/0"), silence("s1", alertd.SilenceMade, 3), silence("s1", alertd.SilenceChanged, 9)}
+		}, "Told: ops/slack/0 took it at 02. A silence of ann (disks) matches it until 09."},
+		{"that silence is over", func() []Step {
+			return []Step{fires(), took("ops/slack/0"), silence("s1", alertd.SilenceMade, 3), silence("s1", alertd.SilenceOver, 3)}
+		}, "Told: ops/slack/0 took it at 02."},
 		{"nobody has it any more", func() []Step {
 			return []Step{fires(), took("ops/slack/0"), at(Step{Kind: KindAcked, By: "ann"}), at(Step{Kind: KindUnacked, By: "ann"})}
 		}, "Told: ops/slack/0 took it at 02."},

@@ -99,6 +99,12 @@ func decodeAnswer(resp *http.Response, body []byte, base *url.URL, out any) erro
 		Error     string          `json:"error"`
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if resp.StatusCode == http.StatusServiceUnavailable && kind == "text/plain" && bytes.HasPrefix(body, []byte("this node stands by")) {
+		return &failure{
+			err:  fmt.Errorf("the daemon says: %s", printable(strings.TrimSpace(string(body)))),
+			hint: "see how it is: curl " + base.JoinPath("/health/ready").Redacted(),
+		}
+	}
 	if err := json.Unmarshal(body, &answer); err != nil || kind != "application/json" || answer.Status == "" {
 		return &failure{
 			err:  fmt.Errorf("%s answered %s, and not as an alertd does", base.Redacted(), resp.Status),
