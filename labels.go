@@ -1,6 +1,7 @@
 package alertd
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 
@@ -86,4 +87,27 @@ func (f Fingerprint) MarshalText() ([]byte, error) { return []byte(f.String()), 
 func (f *Fingerprint) UnmarshalText(b []byte) (err error) {
 	*f, err = ParseFingerprint(string(b))
 	return err
+}
+
+// CompareLabels is Alertmanager's order of sets of labels, in which it shows alerts and groups and tells alerts: smaller sets
+// first; else the first name by which two differ decides, and who does not have it comes first.
+func CompareLabels(a, b Labels) int {
+	if d := cmp.Compare(a.Len(), b.Len()); d != 0 {
+		return d
+	}
+	name := differ(a, b)
+	if other := differ(b, a); name == "" || other != "" && other < name {
+		name = other
+	}
+	return cmp.Compare(a.Get(name), b.Get(name))
+}
+
+// differ is the name of the first label of a that is not the same in b, or "".
+func differ(a, b Labels) (name string) {
+	a.Range(func(l labels.Label) {
+		if name == "" && b.Get(l.Name) != l.Value {
+			name = l.Name
+		}
+	})
+	return name
 }

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/prometheus/prometheus/model/labels"
-
 	"alertd"
 )
 
@@ -54,7 +52,7 @@ func (a *api) getGroups(w http.ResponseWriter, r *http.Request) error {
 	}
 	groups = slices.DeleteFunc(groups, func(g alertd.GroupView) bool { return len(g.Alerts) == 0 || !f.muted && mutedWhole(g.Alerts) })
 	slices.SortFunc(groups, func(a, b alertd.GroupView) int {
-		return cmp.Or(byLabels(a.Labels, b.Labels), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(alertd.CompareLabels(a.Labels, b.Labels), cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Key, b.Key))
 	})
 	out := newWriter(w, a.o.Now())
 	out.list(len(groups), func(i int) {
@@ -92,28 +90,5 @@ func byPlace(a, b alertd.Standing) int {
 			return cmp.Compare(x, y)
 		}
 	}
-	return byLabels(a.Labels, b.Labels)
-}
-
-// byLabels is Alertmanager's order of sets of labels: smaller sets first; else the first name by which two differ decides,
-// and who does not have it comes first.
-func byLabels(a, b alertd.Labels) int {
-	if d := cmp.Compare(a.Len(), b.Len()); d != 0 {
-		return d
-	}
-	name := differ(a, b)
-	if other := differ(b, a); name == "" || other != "" && other < name {
-		name = other
-	}
-	return cmp.Compare(a.Get(name), b.Get(name))
-}
-
-// differ is the name of the first label of a that is not the same in b, or "".
-func differ(a, b alertd.Labels) (name string) {
-	a.Range(func(l labels.Label) {
-		if name == "" && b.Get(l.Name) != l.Value {
-			name = l.Name
-		}
-	})
-	return name
+	return alertd.CompareLabels(a.Labels, b.Labels)
 }

@@ -48,7 +48,7 @@ func TemplateData(n *alertd.Notification, externalURL string) *amtemplate.Data {
 }
 
 // byPlace is the order in which Alertmanager has the alerts of a group, firing or not: by job and instance, those without
-// last, then those with fewer labels first, then by the labels.
+// last, then as [alertd.CompareLabels] has them.
 func byPlace(a, b amtemplate.Alert) int {
 	for _, name := range []string{"job", "instance"} {
 		x, inA := a.Labels[name]
@@ -62,7 +62,7 @@ func byPlace(a, b amtemplate.Alert) int {
 			return cmp.Compare(x, y)
 		}
 	}
-	return cmp.Or(cmp.Compare(len(a.Labels), len(b.Labels)), labels.Compare(labels.FromMap(a.Labels), labels.FromMap(b.Labels)))
+	return alertd.CompareLabels(labels.FromMap(a.Labels), labels.FromMap(b.Labels))
 }
 
 func templateAlert(a *alertd.Alert, externalURL string) amtemplate.Alert {
