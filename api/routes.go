@@ -164,7 +164,8 @@ func (a *api) status(w http.ResponseWriter, r *http.Request) error {
 	return success(w, st)
 }
 
-// reload asks for the files to be read again. Where one is bad, nothing changes, and the answer says which.
+// reload asks for the files to be read again. Where one is bad, nothing changes, and the answer says which. It is no JSON, as
+// that of Alertmanager and Prometheus is none.
 func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Reload == nil {
 		return unavailable("this alertd cannot reload; restart it")
@@ -173,9 +174,9 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) error {
 		if r.Context().Err() != nil {
 			return err
 		}
-		return &Error{http.StatusInternalServerError, "bad_config", "nothing was changed: " + err.Error()}
+		http.Error(w, "failed to reload config: nothing was changed: "+err.Error(), http.StatusInternalServerError)
 	}
-	return success(w, struct{}{})
+	return nil
 }
 
 // unknown answers what no route fits, in the envelope that clients of /api read. known tells whether a path can be read
@@ -184,6 +185,9 @@ func unknown(known func(*http.Request) bool) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead && known(r) {
 			w.Header().Set("Allow", "GET, HEAD")
+			if r.Method == http.MethodPost && r.URL.Path == "/api/v1/alerts" {
+				return &Error{http.StatusGone, "gone", "Alertmanager's API v1 is gone; post alerts to /api/v2/alerts (in Loki: -ruler.alertmanager-use-v2)"}
+			}
 			return &Error{http.StatusMethodNotAllowed, "method_not_allowed", "use GET: under /api/v1 only silences and acknowledgements can be changed; queries, series and labels may be asked for with POST"}
 		}
 		for _, p := range elsewhere {
