@@ -119,9 +119,13 @@ func (f *fake) SetSilence(_ context.Context, s alertd.Silence, by alertd.Actor) 
 		return "", fmt.Errorf("silence %q: %w", s.ID, alertd.ErrNotFound)
 	case known && old.State(at) == alertd.SilenceActive && old.StartsAt.Equal(s.StartsAt):
 	default:
+		if known && old.State(at) != alertd.SilenceExpired {
+			old.EndsAt = at
+			f.silences[old.ID] = old
+		}
 		s.ID = fmt.Sprintf("00000000-0000-4000-8000-%012d", len(f.silences)+1)
 	}
-	if s.StartsAt.Before(at) && !known {
+	if s.StartsAt.Before(at) && !(known && s.ID == old.ID) {
 		s.StartsAt = at
 	}
 	s.UpdatedAt = at
