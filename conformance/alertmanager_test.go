@@ -105,16 +105,22 @@ type alertdServer struct {
 // newAlertd starts the daemon with a routing and without rules.
 func newAlertd(t *testing.T, routing string) *alertdServer {
 	t.Helper()
+	return newAlertdBelow(t, "", routing)
+}
+
+// newAlertdBelow has everything below a path.
+func newAlertdBelow(t *testing.T, prefix, routing string) *alertdServer {
+	t.Helper()
 	d := &alertdServer{rules: fstest.MapFS{"routing.yaml": {Data: []byte(routing)}}}
 	var err error
 	d.App, err = app.New(t.Context(), app.Options{
-		Rules: d.rules, Data: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:0", Console: io.Discard, Node: "alertd",
+		Rules: d.rules, Data: t.TempDir(), Listen: "127.0.0.1:0", RoutePrefix: prefix, NATSListen: "127.0.0.1:0", Console: io.Discard, Node: "alertd",
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.URL = "http://" + d.HTTP()
+	d.URL = "http://" + d.HTTP() + prefix
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
