@@ -360,7 +360,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	p := a.current.Load()
 	l := &leader{
 		App: a, journal: a.journal, outbox: a.outbox, epoch: lease.Epoch(), answers: a.answers,
-		arrivals: make(chan []arrival, 4), services: services{}, traces: newTurnTrace(a.spans),
+		arrivals: make(chan []arrival, 4), services: services{}, traces: newTurnTrace(a.spans), narrator: narrator{App: a},
 	}
 	if err := l.fold(ctx); err != nil {
 		return l, err
@@ -440,44 +440,6 @@ func (a *App) drain(l *leader) error {
 		return nil
 	}
 	return l.last(ctx, answers)
-}
-
-// project keeps the history up with the journal.
-func (a *App) project(ctx context.Context) error {
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		seq, err := a.history.LastSeq(ctx)
-		if err == nil {
-			err = a.journal.Follow(ctx, seq+1, func(rs []journal.Record) error {
-				if err := a.record(ctx, rs); err != nil {
-					return err
-				}
-				a.historyState.ok()
-				wait = time.Second
-				return nil
-			})
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		a.historyState.failed(err)
-		a.log.Error("history is not written; it catches up from the journal", "error", err, "retry_in", wait)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-	}
-}
-
-// record applies commits to the history.
-func (a *App) record(ctx context.Context, commits []journal.Record) (err error) {
-	ctx, span := a.spans.applied(ctx, commits)
-	defer func() { ended(span, err) }()
-	out := make([]history.Record, len(commits))
-	for i, c := range commits {
-		out[i] = history.Record{Seq: c.Seq, Commit: c.Commit}
-	}
-	return a.history.Apply(ctx, out)
 }
 
 // jobs runs what recurs by the calendar: at night, the history forgets what is older than its retention, and the journal what it

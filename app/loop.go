@@ -67,6 +67,7 @@ type leader struct {
 	services    services
 	series      engine.Series // of alerts, for whoever reads them
 	traces      *turnTrace
+	narrator    narrator
 }
 
 // arrival is one message, decoded.
@@ -272,7 +273,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	l.checkpoint, l.committedAt = checkpoint, now
 	for i := range l.entries {
 		l.metrics.count(&l.entries[i])
-		l.narrate(l.traces.context(ctx), &l.entries[i])
+		l.narrator.entry(l.traces.context(ctx), &l.entries[i])
 	}
 	if len(l.entries) > 0 {
 		l.unsaved++
@@ -401,20 +402,6 @@ func (l *leader) evaluationFailed(v alertd.Verdict) {
 	l.metrics.evaluationErrors.WithLabelValues(v.Rule.ID).Inc()
 	if l.ruleErrors.note(v.Rule.ID, v.Err) {
 		l.log.Warn("rule not evaluated, its alerts stay as they are", "rule", v.Rule.ID, "error", v.Err)
-	}
-}
-
-// narrate logs what an operator wants to read.
-func (l *leader) narrate(ctx context.Context, e *alertd.Entry) {
-	switch {
-	case e.Transition != nil:
-		l.log.InfoContext(ctx, "alert "+string(e.Transition.Alert.State), "alert", &e.Transition.Alert, "from", e.Transition.From,
-			"reason", string(e.Transition.Reason))
-		if al := &e.Transition.Alert; al.State == alertd.Firing && !e.Transition.From.Active() {
-			l.App.traces.offer(traceJob{ref: al.Trace, at: al.At, name: al.Name()})
-		}
-	case e.Attempted != nil && e.Attempted.DeadLetter:
-		l.log.ErrorContext(ctx, "notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
 	}
 }
 

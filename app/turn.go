@@ -54,6 +54,7 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
 	if err := l.commit(ctx, now, len(l.verdicts) == 0); err != nil {
 		return err
 	}
+	l.narrator.end(l.traces.context(ctx))
 	l.speak(now)
 	return nil
 }

@@ -12,8 +12,11 @@ import (
 	"alertd"
 )
 
-// followBatch bounds what fn of Follow gets at once, in records.
-const followBatch = 256
+// What fn of Follow gets at once: so many records at most, or the first with which their bodies have so many bytes.
+const (
+	followBatch = 1024
+	followBytes = 8 << 20
+)
 
 // Memory is a handle on a journal in memory: the twin of [NATS] for tests, with the same encoding, fence and
 // checks. It is safe for concurrent use.

@@ -7,12 +7,14 @@ import (
 	"alertd"
 )
 
-// maxRecent bounds what a writer keeps of its own newest commits, in bytes of their texts.
-const maxRecent = 8 << 20
+// maxRecent bounds what a writer keeps of its own commits, in bytes of their texts: the entries, which share most of their texts
+// with the state, take less.
+const maxRecent = 32 << 20
 
 // recent holds what this node is writing, so that its own reader, which hears of it from the stream a moment later, need not
 // decode it again: in a storm that would be a third of all work. A message is taken for one of these only if it has the same
-// checksum, so the order and the content stay those of the stream. What the reader is too late for is decoded as ever.
+// checksum, so the order and the content stay those of the stream. While there is no room, nothing is kept: the reader decodes that
+// as ever, and comes to it last.
 // The zero value is empty and ready; it is safe for concurrent use. The commits in it are shared: nobody changes them.
 type recent struct {
 	mu    sync.Mutex
@@ -35,10 +37,10 @@ func (r *recent) put(t tail, text []byte, c alertd.Commit) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sent, r.bytes = append(r.sent, sent{t.seq, t.sum, len(text), c}), r.bytes+len(text)
-	for r.bytes > maxRecent {
-		r.drop()
+	if r.bytes+len(text) > maxRecent {
+		return
 	}
+	r.sent, r.bytes = append(r.sent, sent{t.seq, t.sum, len(text), c}), r.bytes+len(text)
 }
 
 // take returns the commit that ended at seq, if the message there has the checksum of what was published. It forgets

@@ -80,7 +80,7 @@ func TestRecent(t *testing.T) {
 	for seq := range uint64(9) {
 		r.put(tail{seq: seq}, body, alertd.Commit{})
 	}
-	if len(r.sent) != 4 || r.sent[0].seq != 5 || r.bytes != maxRecent {
+	if len(r.sent) != 4 || r.sent[0].seq != 0 || r.bytes != maxRecent {
 		t.Errorf("it keeps %d bytes of %d commits", r.bytes, len(r.sent))
 	}
 	if _, ok := (*recent)(nil).take(1, ""); ok {

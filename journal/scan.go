@@ -111,7 +111,7 @@ func (r *reader) start(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	r.msgs, r.fatal = make(chan jetstream.Msg, followBatch), make(chan error, 1)
+	r.msgs, r.fatal = make(chan jetstream.Msg, readAhead/2), make(chan error, 1)
 	done := make(chan struct{})
 	cc, err := c.Consume(func(msg jetstream.Msg) {
 		select {
@@ -136,7 +136,7 @@ func (r *reader) start(ctx context.Context) (stop func(), err error) {
 
 // collect checks a message and those that wait behind it.
 func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
-	for {
+	for bytes := 0; ; {
 		meta, err := msg.Metadata()
 		if err != nil {
 			return batch, fmt.Errorf("journal: %w", err)
@@ -149,7 +149,7 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 		if ends && seq >= r.from {
 			batch = append(batch, Record{Seq: seq, Commit: c, Trace: msg.Headers().Get("traceparent")})
 		}
-		if len(batch) == followBatch || seq == r.last {
+		if bytes += len(msg.Data()); len(batch) == followBatch || bytes >= followBytes || seq == r.last {
 			return batch, nil
 		}
 		select {
