@@ -1,10 +1,7 @@
 package history
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -32,104 +29,6 @@ const indexBits = 20
 type Record struct {
 	Seq    uint64
 	Commit alertd.Commit
-}
-
-// Apply folds commits into the tables, all in one transaction with the last sequence. Records up to
-// [Store.LastSeq] are skipped, so applying again changes nothing. Sequences must not fall within a call: an
-// error says so and nothing is applied.
-func (s *Store) Apply(ctx context.Context, records []Record) error {
-	if len(records) == 0 {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.explain("apply the journal", s.apply(ctx, records))
-}
-
-func (s *Store) apply(ctx context.Context, records []Record) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // after Commit it does nothing
-
-	var last int64
-	if err := tx.QueryRowContext(ctx, "SELECT seq FROM projection").Scan(&last); err != nil {
-		return err
-	}
-	w := writer{tx: tx, stmts: s.stmts}
-	before := uint64(last)
-	for i, r := range records {
-		if i > 0 && r.Seq < records[i-1].Seq {
-			return fmt.Errorf("sequence %d comes after %d: commits are applied in the journal's order", r.Seq, records[i-1].Seq)
-		}
-		if r.Seq <= uint64(last) {
-			continue
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := w.commit(r); err != nil {
-			return fmt.Errorf("sequence %d: %w", r.Seq, err)
-		}
-		last = int64(r.Seq)
-	}
-	if uint64(last) == before {
-		return nil
-	}
-	if _, err := tx.ExecContext(ctx, "UPDATE projection SET seq = ?", last); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
-
-// statements are prepared once, on the writer's only connection.
-type statements struct {
-	transition, notification, notified, attempt, outcome, decision, limit, policy *sql.Stmt
-}
-
-func prepare(ctx context.Context, db *sql.DB) (*statements, error) {
-	var errs []error
-	insert := func(table string, columns int) *sql.Stmt {
-		q := "INSERT INTO " + table + " VALUES (?" + strings.Repeat(", ?", columns-1) + ") ON CONFLICT DO NOTHING"
-		stmt, err := db.PrepareContext(ctx, q)
-		errs = append(errs, err)
-		return stmt
-	}
-	st := &statements{
-		transition:   insert("transitions", 19),
-		notification: insert("notifications", 16),
-		notified:     insert("notified", 9),
-		attempt:      insert("attempts", 13),
-		decision:     insert("decisions", 12),
-		policy:       insert("policies", 3),
-	}
-	var err error
-	st.outcome, err = db.PrepareContext(ctx, "UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
-	errs = append(errs, err)
-	st.limit, err = db.PrepareContext(ctx, `INSERT INTO decisions
-		SELECT ?, ? + n, ?, ?, fingerprint, grp, receiver || '/' || integration, ?, ?, 0, '', ''
-		FROM notified JOIN notifications ON id = notification WHERE notification = ? AND time < ? ON CONFLICT DO NOTHING`)
-	return st, errors.Join(append(errs, err)...)
-}
-
-// writer writes the rows of one transaction.
-type writer struct {
-	tx    *sql.Tx
-	stmts *statements
-
-	bound statements // the same, bound to tx on first use
-	text  []byte     // scratch
-}
-
-// exec runs a prepared statement in the transaction. It takes no context: the driver starts a goroutine for
-// each statement that can be cancelled, and [Store.Apply] looks at the context between commits.
-func (w *writer) exec(stmt *sql.Stmt, bound **sql.Stmt, args ...any) error {
-	if *bound == nil {
-		*bound = w.tx.Stmt(stmt)
-	}
-	_, err := (*bound).Exec(args...)
-	return err
 }
 
 func (w *writer) commit(r Record) error {
@@ -189,7 +88,7 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 	case e.Silence != nil:
 		return w.silence(pos, e.Time, e.Silence)
 	case e.Policy != nil:
-		return w.exec(w.stmts.policy, &w.bound.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
+		return w.exec(w.stmts.policy, pos, micros(e.Time), clip(e.Policy.Version, maxName))
 	}
 	return nil // a kind of entry that a later journal adds
 }
@@ -198,18 +97,22 @@ func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error
 	a := &t.Alert
 	severity, summary := string(a.Severity()), a.Summary()
 	lbls, annotations := appendLabels(nil, a.Labels, maxLabel), appendLabels(nil, a.Annotations, maxAnnotation)
-	w.text = w.text[:0]
+	w.text, w.odd = w.text[:0], false
 	w.say(a.Name(), a.Rule, severity, string(t.Reason), a.Trace.TraceID)
 	w.sayLabels(a.Labels, a.Annotations)
+	text := ""
+	if w.odd {
+		text = w.said()
+	}
 	event := a.At
 	if t.Reason == alertd.ReasonRuleGone { // a reload, and no event, says so
 		event = at
 	}
-	return w.exec(w.stmts.transition, &w.bound.transition,
+	return w.exec(w.stmts.transition,
 		pos, micros(at), micros(event), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
 		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Measured()),
 		clip(string(t.Reason), maxName), clip(summary, maxLabel), link(a.RunbookURL), link(a.TraceURL),
-		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), w.said())
+		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), text)
 }
 
 func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error {
@@ -222,7 +125,7 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 	if !n.PlannedAt.IsZero() {
 		at = n.PlannedAt
 	}
-	if err := w.exec(w.stmts.notification, &w.bound.notification,
+	if err := w.exec(w.stmts.notification,
 		n.ID, pos, micros(at), clip(n.Receiver, maxName), clip(n.Integration, maxName), clip(string(n.Group), maxLabel),
 		string(appendLabels(nil, n.GroupLabels, maxLabel)), clip(string(n.Reason), maxName), n.Digest, int64(n.Seq),
 		n.Status(), clip(string(n.Severity()), maxName), "", false, 0, w.said()); err != nil {
@@ -230,7 +133,7 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 	}
 	for i := range n.Alerts {
 		a := &n.Alerts[i].Alert
-		if err := w.exec(w.stmts.notified, &w.bound.notified,
+		if err := w.exec(w.stmts.notified,
 			n.ID, i, a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName), clip(string(a.Severity()), maxName),
 			clip(a.Service(), maxName), string(a.State), clip(a.Summary(), maxLabel)); err != nil {
 			return err
@@ -240,12 +143,12 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 }
 
 func (w *writer) attempted(pos int64, at time.Time, a *alertd.Attempted) error {
-	if err := w.exec(w.stmts.attempt, &w.bound.attempt,
+	if err := w.exec(w.stmts.attempt,
 		pos, micros(at), a.Notification, a.N, string(a.Outcome), string(a.Class), clip(a.Detail, maxLabel),
 		int64(a.RetryAfter), int64(a.Latency), clip(a.Ref, maxName), micros(a.Next), a.DeadLetter, clip(a.TraceID, maxName)); err != nil {
 		return err
 	}
-	return w.exec(w.stmts.outcome, &w.bound.outcome, string(a.Outcome), a.DeadLetter, micros(a.Next), a.Notification)
+	return w.exec(w.stmts.outcome, string(a.Outcome), a.DeadLetter, micros(a.Next), a.Notification)
 }
 
 // perNotification is more than the alerts that a notification holds: the rows of the next one are counted from there.
@@ -259,7 +162,7 @@ func (w *writer) folded(pos int64, at time.Time, p *alertd.Planned) error {
 		}, id, math.MaxInt64); err != nil {
 			return err
 		}
-		if err := w.exec(w.stmts.outcome, &w.bound.outcome, string(alertd.Folded), false, 0, id); err != nil {
+		if err := w.exec(w.stmts.outcome, string(alertd.Folded), false, 0, id); err != nil {
 			return err
 		}
 	}
@@ -279,7 +182,7 @@ func (w *writer) admitted(pos int64, at time.Time, a *alertd.Admitted) error {
 // limited writes what a limit decided about the i-th message, if that was planned before an instant in microseconds: a row
 // for each of its alerts.
 func (w *writer) limited(pos int64, i int, at time.Time, d decision, id string, before int64) error {
-	return w.exec(w.stmts.limit, &w.bound.limit, pos, i*perNotification, micros(at), string(d.kind), d.reason, d.by, id, before)
+	return w.exec(w.stmts.limit, pos, i*perNotification, micros(at), string(d.kind), d.reason, d.by, id, before)
 }
 
 // flushed writes a row for each alert that the group spoke of.
@@ -326,14 +229,21 @@ type decision struct {
 }
 
 func (w *writer) decision(pos int64, n int, at time.Time, d decision) error {
-	return w.exec(w.stmts.decision, &w.bound.decision,
+	return w.exec(w.stmts.decision,
 		pos, n, micros(at), string(d.kind), d.fingerprint, clip(string(d.group), maxLabel), clip(d.receiver, maxName),
 		clip(d.reason, maxName), clip(d.by, maxName), micros(d.until), clip(d.detail, maxLabel), d.silence)
 }
 
+// transitionText is what a free-text search reads of a transition: the words that [writer.say] was told of it. They are written
+// down only where the other columns do not give them, because of quotes, other alphabets or sheer length: else they would be a third
+// of the file.
+const transitionText = `CASE text WHEN '' THEN lower(alert || char(10) || rule || char(10) || severity || char(10) || reason || char(10) || trace_id || char(10) ||
+	replace(replace(substr(labels, 3) || char(10) || substr(annotations, 3), '":"', '='), '","', char(10))) ELSE text END`
+
 // say adds words to what a free-text search finds the row by.
 func (w *writer) say(words ...string) {
 	for _, s := range words {
+		w.odd = w.odd || !plain(s)
 		w.text = append(append(w.text, s...), '\n')
 	}
 }
@@ -341,9 +251,20 @@ func (w *writer) say(words ...string) {
 func (w *writer) sayLabels(sets ...alertd.Labels) {
 	for _, ls := range sets {
 		ls.Range(func(l labels.Label) {
+			w.odd = w.odd || !plain(l.Name) || !plain(l.Value)
 			w.text = append(append(append(append(w.text, l.Name...), '='), l.Value...), '\n')
 		})
 	}
+}
+
+// plain reports whether a text is in a column, or in a JSON object there, as it is.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxName
 }
 
 func (w *writer) said() string { return strings.ToLower(clip(string(w.text), maxText)) }

@@ -28,7 +28,7 @@ type Firing struct {
 // Alert, Service, Fingerprint, Since, Until and Limit count; alerts that waited and never fired are left out.
 func (s *Store) Firings(ctx context.Context, f Filter) (firings []Firing, total int, err error) {
 	var q query
-	if err := q.common(Filter{Since: f.Since, Until: f.Until, Fingerprint: f.Fingerprint}, "id"); err != nil {
+	if err := q.common(Filter{Since: f.Since, Until: f.Until, Fingerprint: f.Fingerprint}, "id", transitionText); err != nil {
 		return nil, 0, err
 	}
 	q.ifSet(f.Alert, "alert = ?", f.Alert)

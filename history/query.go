@@ -72,7 +72,7 @@ type Transition struct {
 // fits is an [ErrFilter].
 func (s *Store) Transitions(ctx context.Context, f Filter) (Page, error) {
 	var q query
-	if err := q.common(f, "id"); err != nil {
+	if err := q.common(f, "id", transitionText); err != nil {
 		return Page{}, err
 	}
 	q.ifSet(f.Severity, "severity = ?", fold(f.Severity))
@@ -183,7 +183,7 @@ type AttemptRow struct {
 // after these, ask again with the last row's Cursor.
 func (s *Store) Notifications(ctx context.Context, f Filter) ([]NotificationRow, error) {
 	var q query
-	if err := q.common(f, "pos"); err != nil {
+	if err := q.common(f, "pos", "text"); err != nil {
 		return nil, err
 	}
 	const told = "EXISTS (SELECT 1 FROM notified WHERE notification = notifications.id AND "
@@ -344,7 +344,7 @@ func (q *query) ifSet(field, cond string, args ...any) {
 }
 
 // common adds what all tables have: time, text, and the cursor, whose second half is the column pos.
-func (q *query) common(f Filter, pos string) error {
+func (q *query) common(f Filter, pos, text string) error {
 	if !f.Since.IsZero() {
 		q.and("time >= ?", micros(f.Since))
 	}
@@ -352,7 +352,7 @@ func (q *query) common(f Filter, pos string) error {
 		q.and("time < ?", micros(f.Until))
 	}
 	for word := range strings.FieldsSeq(strings.ToLower(f.Text)) {
-		q.and("instr(text, ?) > 0", word)
+		q.and("instr("+text+", ?) > 0", word)
 	}
 	if f.Fingerprint != "" {
 		if _, err := alertd.ParseFingerprint(f.Fingerprint); err != nil {

@@ -44,8 +44,8 @@ type Store struct {
 	read  *sql.DB // query-only
 	write *sql.DB // one connection
 
-	mu    sync.Mutex // owns stmts
-	stmts *statements
+	mu     sync.Mutex // owns writer
+	writer *writer    // nil before anything is applied
 }
 
 // Open opens the history at path, creates the file (readable by its owner only) and its folder where they are
@@ -94,10 +94,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	}
 	s.read.SetMaxOpenConns(readers)
 	s.read.SetMaxIdleConns(readers)
-	if _, err := s.LastSeq(ctx); err != nil {
-		return err
-	}
-	s.stmts, err = prepare(ctx, s.write)
+	_, err = s.LastSeq(ctx)
 	return err
 }
 
@@ -160,7 +157,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close waits for queries that run and closes the file. The Store answers nothing any more.
 func (s *Store) Close() error {
-	var errs []error
+	errs := []error{s.closeWriter()}
 	for _, db := range []*sql.DB{s.read, s.write} { // the writer last: it checkpoints the WAL
 		if db != nil {
 			errs = append(errs, db.Close())
