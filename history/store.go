@@ -77,8 +77,9 @@ func create(path string) error {
 func (s *Store) open(ctx context.Context) (err error) {
 	// synchronous=NORMAL may lose the last transactions in a power cut, never half of one; the sequence goes
 	// with them, so they are applied again from the journal.
+	// The cache, in KiB, is for the pages that appending touches. One connection needs no locks.
 	if s.write, err = sql.Open("sqlite3", dsn(s.path, "_journal_mode=WAL", "_synchronous=NORMAL", "_txlock=immediate",
-		"_cache_size=-32768")); err != nil { // KiB: the pages that appending touches
+		"_cache_size=-32768", "_mutex=no")); err != nil {
 		return err
 	}
 	s.write.SetMaxOpenConns(1)
