@@ -77,6 +77,7 @@ func validJSON(body []byte) error {
 type decoder struct {
 	text  string
 	pairs []labels.Label // room that is used again
+	url   string         // the last one that was fine: those of a rule are the same
 }
 
 // alert reads the object in text[i:end].
@@ -202,13 +203,14 @@ func (d *decoder) uri(what string, i, end int) (string, *failure) {
 	if s[0] != '"' {
 		return "", refused(http.StatusBadRequest, "%s in body must be a string, not %s", what, kindOf(s[0]))
 	}
-	if s = unquote(s); s == "" {
-		return "", nil
+	if s = unquote(s); s == "" || s == d.url {
+		return d.url[:len(s)], nil
 	}
 	if _, err := url.ParseRequestURI(s); err != nil {
 		return "", refused(codeType, "%s in body must be of type uri: %.100q", what, s)
 	}
-	return strings.Clone(s), nil
+	d.url = strings.Clone(s)
+	return d.url, nil
 }
 
 // each calls f with the extent of every element of the list at i.

@@ -144,7 +144,7 @@ func (m *Machine) acknowledge(a alertd.Acked) {
 	reason := cmp.Or(a.Ended, alertd.ReasonAcked)
 	telling = telling[:min(len(telling), maxShown)]
 	for _, g := range telling {
-		s := said{group: g, reason: reason, quiet: true, alerts: m.notified(g, g.Diff().Told, false)}
+		s := said{group: g, reason: reason, quiet: true, alerts: m.notified(nil, g, g.Diff().Told, false)}
 		if len(s.alerts) > 0 {
 			m.planWithin(s, g.Group, messageID(string(g.Group), reason, m.now, g.Seq), maxBytes/len(telling))
 		}

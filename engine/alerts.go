@@ -71,8 +71,8 @@ func inOrder(set map[alertd.Fingerprint]*alertd.Alert) []*alertd.Alert {
 	})
 }
 
-// put stores an alert as it is now; an inactive one is forgotten at once.
-func (as *alerts) put(at time.Time, a alertd.Alert) {
+// put stores an alert as it is now, which nobody may change afterwards; an inactive one is forgotten at once.
+func (as *alerts) put(at time.Time, a *alertd.Alert) {
 	as.drop(a.Fingerprint)
 	if a.State == alertd.Inactive {
 		if as.bye[a.Fingerprint].IsZero() {
@@ -80,9 +80,9 @@ func (as *alerts) put(at time.Time, a alertd.Alert) {
 		}
 		return
 	}
-	as.byPrint[a.Fingerprint] = &a
-	add(as.byRule, a.Rule, &a)
-	add(as.byScope, scopeKey{a.Rule, a.Scope}, &a)
+	as.byPrint[a.Fingerprint] = a
+	add(as.byRule, a.Rule, a)
+	add(as.byScope, scopeKey{a.Rule, a.Scope}, a)
 	if !a.Expires.IsZero() && a.State != alertd.Resolved {
 		heap.Push(&as.expiry, expiry{a.Fingerprint, a.Expires})
 	}

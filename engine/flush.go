@@ -136,8 +136,15 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 		speaks, s.reason = true, alertd.ReasonDigest
 	}
 	if speaks {
-		s.alerts = slices.Concat(m.notified(g, d.Told, false), m.notified(g, fresh, true),
-			m.notified(g, d.Closed, false), m.notified(g, mentioned, false))
+		again := d.Told
+		if !m.heard(g) { // then what was told before is not told again to anybody
+			again = nil
+		}
+		s.alerts = make([]alertd.Notified, 0, len(again)+len(fresh)+len(d.Closed)+len(mentioned))
+		s.alerts = m.notified(s.alerts, g, again, false)
+		s.alerts = m.notified(s.alerts, g, fresh, true)
+		s.alerts = m.notified(s.alerts, g, d.Closed, false)
+		s.alerts = m.notified(s.alerts, g, mentioned, false)
 		m.affect(g, s.alerts)
 	}
 	if speaks || len(ended) > 0 {
@@ -155,9 +162,14 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	return s, speaks
 }
 
-// notified tells alerts of a group as they are now.
-func (m *Machine) notified(g *grouping.Group, list []alertd.Fingerprint, fresh bool) []alertd.Notified {
-	out := make([]alertd.Notified, 0, len(list))
+// heard reports whether the receiver of a group has a destination.
+func (m *Machine) heard(g *grouping.Group) bool {
+	r, ok := m.policy.receiver(g.Receiver)
+	return !ok || len(r.Integrations) > 0 // without one it goes to the fallback
+}
+
+// notified appends alerts of a group as they are now.
+func (m *Machine) notified(out []alertd.Notified, g *grouping.Group, list []alertd.Fingerprint, fresh bool) []alertd.Notified {
 	for _, fp := range list {
 		if a := m.alerts.get(fp); a != nil {
 			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh})

@@ -29,11 +29,11 @@ func (as *alerts) note(fp alertd.Fingerprint, l latest) {
 
 // present is an alert with the value and the annotations of now.
 func (m *Machine) present(a *alertd.Alert) alertd.Alert {
-	b := *a
 	l, ok := m.alerts.latest[a.Fingerprint]
 	if !ok {
-		return b
+		return *a
 	}
+	b := *a // for Enrich to write to, so not before it is known that there is something to write
 	b.Value, b.Annotations = l.value, bounded(l.annotations.Labels())
 	if l.generatorURL != "" {
 		b.GeneratorURL = l.generatorURL

@@ -326,6 +326,11 @@ func (m *Machine) change(p *Policy) {
 // bounded cuts what templates made of annotations to a size that somebody may read. What is longer belongs into the runbook.
 func bounded(annotations alertd.Labels) alertd.Labels {
 	const limit = 4 << 10
+	long := false
+	annotations.Range(func(l labels.Label) { long = long || len(l.Value) > limit })
+	if !long {
+		return annotations
+	}
 	b := labels.NewScratchBuilder(annotations.Len())
 	annotations.Range(func(l labels.Label) {
 		if len(l.Value) > limit {

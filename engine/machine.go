@@ -130,13 +130,13 @@ func (m *Machine) emit(e alertd.Entry) {
 func (m *Machine) Apply(e alertd.Entry) {
 	switch {
 	case e.Transition != nil:
-		a := e.Transition.Alert
+		a := &e.Transition.Alert // from here on also the state's: nobody changes it
 		m.silences.ended(e.Time, e.Transition)
 		m.alerts.before.follow(e.Transition, m.alerts.get(a.Fingerprint))
 		m.alerts.put(e.Time, a)
 		m.groups.Mark(a.Fingerprint, a.State.Active())
 		m.letGo(a.Fingerprint)
-		m.source(&a)
+		m.source(a)
 		if e.Transition.Reason == alertd.ReasonDelivering {
 			m.outbox.hasten(destination{a.Labels.Get("receiver"), a.Labels.Get("integration")}, e.Time)
 		}

@@ -72,7 +72,7 @@ func Restore(b []byte) (*Machine, error) {
 	}
 	m := New()
 	for _, a := range s.Alerts {
-		m.alerts.put(a.At, *a)
+		m.alerts.put(a.At, a)
 	}
 	m.alerts.over = nil
 	clear(m.alerts.bye)
