@@ -21,6 +21,7 @@ const (
 	formatHeader = "Alertd-Journal"
 	formatWhole  = "1" // a commit
 	formatPart   = "2" // a part of one, see part
+	formatPacked = "3" // a commit, see pack
 )
 
 // encode writes a commit's body.
@@ -99,7 +100,7 @@ func (ch *chain) check(seq uint64, format string, body []byte) (c alertd.Commit,
 	var h head
 	text := body // of the commit that ends here
 	switch format {
-	case formatWhole:
+	case formatWhole, formatPacked:
 		ch.drop()
 		ends = true
 	case formatPart:
@@ -107,18 +108,24 @@ func (ch *chain) check(seq uint64, format string, body []byte) (c alertd.Commit,
 			return corrupt("%v", err)
 		}
 	default:
-		return corrupt("format %q is not one that this version of alertd reads (%s, %s)", format, formatWhole, formatPart)
+		return corrupt("format %q is not one that this version of alertd reads (%s, %s, %s)", format, formatWhole, formatPart, formatPacked)
 	}
 	sum := sumOf(body)
 	if ends {
 		own := false
-		if c, own = ch.own.take(seq, sum); !own {
+		c, own = ch.own.take(seq, sum)
+		if !own && format == formatPacked {
+			if text, err = unpack(body); err != nil {
+				return corrupt("%v", err)
+			}
+		}
+		if !own {
 			if c, err = decode(text); err != nil {
 				return corrupt("%v", err)
 			}
 		}
 	}
-	if format == formatWhole {
+	if format != formatPart {
 		h.Epoch, h.Prev = c.Epoch, c.Prev
 	}
 	if ch.known && h.Prev != ch.sum {

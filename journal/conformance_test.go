@@ -467,7 +467,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 			reason  string
 		}{
 			"not JSON":         {"1", func() []byte { return []byte("{") }, "unexpected end"},
-			"another format":   {"3", func() []byte { return []byte("{}") }, `format "3"`},
+			"another format":   {"9", func() []byte { return []byte("{}") }, `format "9"`},
 			"unknown decision": {"1", func() []byte { return []byte(`{"entries":[{"time":"2026-01-15T10:30:00Z","renamed":{}}]}`) }, "entry 1 holds 0"},
 			"wrong checksum": {"1", func() []byte {
 				c := commitN(4)

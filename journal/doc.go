@@ -14,6 +14,8 @@
 // has its sequence. If the writer dies before, the next message begins another commit, and what there is of this one counts for
 // nothing: what it was about is decided again.
 //
+// A commit of 16 KiB and more, as a storm gives, is packed with S2 instead: version 3. Unpacked it is at most [MaxMessage] bytes.
+//
 // A reader refuses a version that it does not know, and an entry that it does not know, instead of skipping either:
 // a skipped decision is a wrong state. Fields may be added within a version when an old reader may ignore them.
 //

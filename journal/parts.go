@@ -51,7 +51,8 @@ func (t *tail) extend(c alertd.Commit, write func(message) error) error {
 		return nil
 	}
 	if len(text) <= MaxMessage {
-		return put(message{format: formatWhole, body: text, commit: &c, text: text})
+		format, body := pack(text)
+		return put(message{format: format, body: body, commit: &c, text: text})
 	}
 	for i, at := 0, 0; at < len(text); i++ {
 		piece := text[at:min(at+maxPart, len(text))]
@@ -95,9 +96,14 @@ func decodePart(b []byte) (h head, piece []byte, err error) {
 
 // headOf reads what stands in front of any message.
 func headOf(format string, body []byte) (h head, err error) {
-	if format == formatPart {
+	switch format {
+	case formatPart:
 		h, _, err = decodePart(body)
 		return h, err
+	case formatPacked:
+		if body, err = unpack(body); err != nil {
+			return h, err
+		}
 	}
 	c, err := decode(body)
 	return head{Epoch: c.Epoch, Time: c.Time, Prev: c.Prev}, err
