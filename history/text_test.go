@@ -46,3 +46,18 @@ func TestTextOfColumns(t *testing.T) {
 		t.Errorf("%d of %d are read from other columns", plainly, seq)
 	}
 }
+
+// A file of before has the words of every transition written down, and they are found there.
+func TestTextOfBefore(t *testing.T) {
+	s := fresh(t)
+	apply(t, s, story()...)
+	if _, err := s.write.Exec("UPDATE transitions SET text = 'words of before' WHERE id = (SELECT min(id) FROM transitions)"); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]int{"before words": 1, "instance=10.0.0.7:8080": 2} {
+		page, err := s.Transitions(t.Context(), Filter{Text: text})
+		if err != nil || len(page.Transitions) != want {
+			t.Errorf("%q finds %d, %v", text, len(page.Transitions), err)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/klauspost/compress/s2"
 	"pgregory.net/rapid"
+
+	"alertd"
 )
 
 // A large commit takes less in the stream than its text, and is read as it was written; a small one is its text.
@@ -35,6 +37,31 @@ func TestPackedCommits(t *testing.T) {
 	}
 	if h, err := headOf(formatPacked, packed); err != nil || h.Prev != sumOf(l.store.messages[0].body) {
 		t.Error(h, err)
+	}
+}
+
+// What a version wrote that did not pack is read as ever.
+func TestLargeCommitsOfBefore(t *testing.T) {
+	t.Parallel()
+	l := NewMemory()
+	text, err := encode(commitOf(100))
+	if err != nil || len(text) < packFrom {
+		t.Fatal(len(text), err)
+	}
+	l.store.append(0, memoryMessage{formatWhole, text})
+	l = l.Handle()
+	if _, err := l.Append(t.Context(), commitOf(100)); err != nil {
+		t.Fatal(err)
+	}
+	var read []int
+	if err := l.Replay(t.Context(), 1, func(_ uint64, c alertd.Commit) error {
+		read = append(read, len(c.Entries))
+		return nil
+	}); err != nil || len(read) != 2 || read[0] != read[1] {
+		t.Errorf("%d, %v", read, err)
+	}
+	if got := l.store.messages[1].format; got != formatPacked {
+		t.Errorf("written in format %s", got)
 	}
 }
 
