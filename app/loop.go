@@ -23,8 +23,10 @@ const (
 	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little. One that has none counts
 	// for a tenth of it.
 	snapshotEvery = 2_000
-	// snapshotAlerts is for how many alerts it is one commit more: a state that is large costs much to save, and a restart much anyway.
-	snapshotAlerts = 50
+	// snapshotAlerts is for how many alerts it is one commit more, and snapshotEntries how many entries count as one, so that a state is saved
+	// about as often as it is decided anew: what saving costs an alert does not depend on how many there are.
+	snapshotAlerts  = 10
+	snapshotEntries = 50
 	// settle is how often dirty keys are looked at while a backlog is read.
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
@@ -276,7 +278,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 		l.narrator.entry(l.traces.context(ctx), &l.entries[i])
 	}
 	if len(l.entries) > 0 {
-		l.unsaved++
+		l.unsaved += max(1, float64(len(l.entries))/snapshotEntries)
 	} else {
 		l.unsaved += 0.1
 	}

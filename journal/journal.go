@@ -65,7 +65,7 @@ type Log interface {
 	Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error
 
 	// Follow is Replay that goes on until ctx ends, then returns its cause, and does not move the fence. It calls fn
-	// with what is waiting: at least one record, at most a thousand or so. What was trimmed it leaves out.
+	// with what is waiting: at least one record, at most a few hundred. What was trimmed it leaves out.
 	Follow(ctx context.Context, from uint64, fn func([]Record) error) error
 
 	// Last is the sequence of the newest message; 0 while there is none.

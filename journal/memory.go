@@ -12,10 +12,10 @@ import (
 	"alertd"
 )
 
-// What fn of Follow gets at once: so many records at most, or the first with which their bodies have so many bytes.
+// What fn of Follow gets at once: so many records at most, or the first with which their texts have so many bytes.
 const (
-	followBatch = 1024
-	followBytes = 8 << 20
+	followBatch = 256
+	followBytes = 16 << 20
 )
 
 // Memory is a handle on a journal in memory: the twin of [NATS] for tests, with the same encoding, fence and

@@ -37,3 +37,13 @@ func unpack(body []byte) ([]byte, error) {
 	}
 	return text, nil
 }
+
+// textLen is how long the text is that a message holds.
+func textLen(format string, body []byte) int {
+	if format == formatPacked {
+		if n, err := s2.DecodedLen(body); err == nil {
+			return n
+		}
+	}
+	return len(body)
+}

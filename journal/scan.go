@@ -142,14 +142,15 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 			return batch, fmt.Errorf("journal: %w", err)
 		}
 		seq := meta.Sequence.Stream
-		c, ends, err := r.ch.check(seq, msg.Headers().Get(formatHeader), msg.Data())
+		format := msg.Headers().Get(formatHeader)
+		c, ends, err := r.ch.check(seq, format, msg.Data())
 		if err != nil {
 			return batch, err
 		}
 		if ends && seq >= r.from {
 			batch = append(batch, Record{Seq: seq, Commit: c, Trace: msg.Headers().Get("traceparent")})
 		}
-		if bytes += len(msg.Data()); len(batch) == followBatch || bytes >= followBytes || seq == r.last {
+		if bytes += textLen(format, msg.Data()); len(batch) == followBatch || bytes >= followBytes || seq == r.last {
 			return batch, nil
 		}
 		select {
