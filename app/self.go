@@ -126,10 +126,18 @@ func (a *App) checkJournal(ctx context.Context) (alertd.HealthStatus, error) {
 		return alertd.Unhealthy, errorSince(err, since)
 	}
 	if !a.leading.Load() {
-		return alertd.Degraded, errStandby
+		return a.notLeading()
 	}
 	_, err := a.journal.Last(ctx)
 	return alertd.Unhealthy, err
+}
+
+// notLeading is how well a node is that does not lead. With an embedded server there is nobody else who could.
+func (a *App) notLeading() (alertd.HealthStatus, error) {
+	if a.bus.Embedded() {
+		return alertd.Unhealthy, errNotLeading
+	}
+	return alertd.Degraded, errStandby
 }
 
 // checkHistory asks whether the history can be read and follows the journal. Pages go out without it.
@@ -146,7 +154,7 @@ func (a *App) checkRules(ctx context.Context) (alertd.HealthStatus, error) {
 		return alertd.Degraded, rulesFailing(n, example)
 	}
 	if !a.leading.Load() {
-		return alertd.Degraded, errStandby
+		return a.notLeading()
 	}
 	var settle time.Duration
 	var behind bool

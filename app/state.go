@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +13,10 @@ import (
 	"alertd/ingest"
 )
 
-var errStandby = alertd.ErrStandby
+var (
+	errStandby    = alertd.ErrStandby
+	errNotLeading = errors.New("it does not lead yet: it starts, or waits until the journal can be written")
+)
 
 func errorSince(err error, since time.Time) error {
 	return fmt.Errorf("%w (since %s)", err, since.UTC().Format(time.RFC3339))

@@ -52,6 +52,10 @@ func EnsureDeadLetters(ctx context.Context, js jetstream.JetStream) (*DeadLetter
 			AllowDirect: true,
 		})
 	}
+	const storageExceeded = 10047
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.ErrorCode == storageExceeded {
+		err = fmt.Errorf("%w\n  hint: make room on the disk of the data folder, or raise max_file_store of a server of your own", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", DeadLetterStream, err)
 	}

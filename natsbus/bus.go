@@ -233,11 +233,16 @@ func (b *Bus) URL() string { return b.url }
 // Embedded reports whether the server is part of this process.
 func (b *Bus) Embedded() bool { return b.embedded != nil }
 
-// Ping makes one round trip to the server. It fails at once while there is no connection, and after five seconds
-// at the latest.
+// Ping makes one round trip to the server. It fails at once while there is no connection, or while an embedded server
+// cannot write its files, and after five seconds at the latest.
 func (b *Bus) Ping(ctx context.Context) error {
 	if s := b.nc.Status(); s != nats.CONNECTED {
 		return fmt.Errorf("NATS at %s: %s", b.url, strings.ToLower(s.String()))
+	}
+	if b.embedded != nil {
+		if err := b.embedded.unable(); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

@@ -26,11 +26,20 @@ const memoryLimit = 64 << 20
 
 // embedded is a NATS server in this process.
 type embedded struct {
-	srv      *server.Server
+	o        Options
+	host     string
+	port     int // server.RANDOM_PORT until it listens
 	lock     *os.File
 	us, them nkeys.KeyPair // our own client, which may do everything, and whoever comes over the socket
 	maxStore int64
 	log      *slog.Logger
+
+	mu      sync.Mutex
+	srv     *server.Server
+	stuck   error // why files cannot be written; nil: they can
+	giveUp  context.CancelFunc
+	mending sync.WaitGroup
+	stopped bool
 }
 
 // startServer locks the data folder and starts a server on it.
@@ -42,7 +51,7 @@ func startServer(ctx context.Context, o Options) (_ *embedded, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &embedded{log: o.Log, maxStore: o.MaxStore}
+	e := &embedded{o: o, host: host, port: port, log: o.Log, maxStore: o.MaxStore, giveUp: func() {}}
 	if e.lock, err = lockStore(o.StoreDir); err != nil {
 		return nil, err
 	}
@@ -69,26 +78,29 @@ func startServer(ctx context.Context, o Options) (_ *embedded, err error) {
 			return nil, fmt.Errorf("embedded NATS server: %w", err)
 		}
 	}
-	if port == 0 {
-		port = server.RANDOM_PORT
+	if e.port == 0 {
+		e.port = server.RANDOM_PORT
 	}
-	if err := e.launch(ctx, o, host, port, e.maxStore); err != nil {
+	if err := e.launch(ctx, e.host, e.port, e.maxStore); err != nil {
 		return nil, err
 	}
 	_, reserved, err := e.srv.JetStreamReservedResources()
 	if err == nil && reserved > e.maxStore {
-		err = e.shrink(ctx, o, host, port, reserved)
+		err = e.shrink(ctx, reserved)
 	}
 	if err != nil {
 		e.halt()
 		return nil, err
+	}
+	if addr, ok := e.srv.Addr().(*net.TCPAddr); ok {
+		e.port = addr.Port // also of those that follow this one, see mend
 	}
 	return e, nil
 }
 
 // launch starts the server with room for maxStore bytes and waits until it is ready. A negative port
 // means any free one, an empty host no socket at all.
-func (e *embedded) launch(ctx context.Context, o Options, host string, port int, maxStore int64) error {
+func (e *embedded) launch(ctx context.Context, host string, port int, maxStore int64) error {
 	us, err := e.us.PublicKey()
 	if err != nil {
 		return fmt.Errorf("embedded NATS server: %w", err)
@@ -98,14 +110,14 @@ func (e *embedded) launch(ctx context.Context, o Options, host string, port int,
 		return fmt.Errorf("embedded NATS server: %w", err)
 	}
 	srv, err := server.NewServer(&server.Options{
-		ServerName:         o.Name,
+		ServerName:         e.o.Name,
 		Host:               host,
 		Port:               port,
 		DontListen:         host == "",
 		NoSigs:             true,
 		NoLog:              true, // see SetLoggerV2 below
 		JetStream:          true,
-		StoreDir:           o.StoreDir,
+		StoreDir:           e.o.StoreDir,
 		JetStreamMaxStore:  maxStore,
 		JetStreamMaxMemory: memoryLimit,
 		Nkeys:              []*server.NkeyUser{{Nkey: us}, {Nkey: them, Permissions: guestPermissions()}},
@@ -114,11 +126,13 @@ func (e *embedded) launch(ctx context.Context, o Options, host string, port int,
 	if err != nil {
 		return fmt.Errorf("embedded NATS server: %w", err)
 	}
-	log := &serverLog{log: e.log, fatal: make(chan string, 1)}
+	log := &serverLog{log: e.log, fatal: make(chan string, 1), failed: e.failed}
 	srv.SetLoggerV2(log, false, false, false)
+	e.mu.Lock()
 	e.srv = srv
+	e.mu.Unlock()
 	srv.Start()
-	if err := e.ready(ctx, log, o.Listen); err != nil {
+	if err := e.ready(ctx, log, e.o.Listen); err != nil {
 		e.halt()
 		return err
 	}
@@ -127,9 +141,9 @@ func (e *embedded) launch(ctx context.Context, o Options, host string, port int,
 
 // shrink makes room when the store has become smaller than what EVENTS reserved in better times. The server
 // refuses every update in that state, so it is started once more with as much room as it needs, and no socket.
-func (e *embedded) shrink(ctx context.Context, o Options, host string, port int, reserved int64) error {
+func (e *embedded) shrink(ctx context.Context, reserved int64) error {
 	e.halt()
-	if err := e.launch(ctx, o, "", 0, reserved*2); err != nil {
+	if err := e.launch(ctx, "", 0, reserved*2); err != nil {
 		return err
 	}
 	err := func() error {
@@ -157,13 +171,13 @@ func (e *embedded) shrink(ctx context.Context, o Options, host string, port int,
 	if err != nil {
 		return fmt.Errorf("embedded NATS server: streams reserve %d bytes, %d are left: %w\n  hint: free some disk space", reserved, e.maxStore, err)
 	}
-	return e.launch(ctx, o, host, port, e.maxStore)
+	return e.launch(ctx, e.host, e.port, e.maxStore)
 }
 
 // connectOptions let our own client in, without a socket.
 func (e *embedded) connectOptions() []nats.Option {
 	us, _ := e.us.PublicKey() // it was asked before, in launch
-	return []nats.Option{nats.InProcessServer(e.srv), nats.Nkey(us, e.us.Sign)}
+	return []nats.Option{nats.InProcessServer(e), nats.Nkey(us, e.us.Sign)}
 }
 
 // ready waits until the server accepts connections, or says why it does not.
@@ -210,6 +224,11 @@ func (e *embedded) stop(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		e.mu.Lock()
+		e.stopped = true
+		e.giveUp()
+		e.mu.Unlock()
+		e.mending.Wait()
 		e.halt()
 		_ = e.lock.Close()
 	}()
@@ -269,9 +288,10 @@ func guestPermissions() *server.Permissions {
 // serverLog hands the server's log to ours. Its notices are details to us. What it calls fatal does not end our
 // process: the first one is kept for whoever started the server.
 type serverLog struct {
-	log   *slog.Logger
-	once  sync.Once
-	fatal chan string
+	log    *slog.Logger
+	once   sync.Once
+	fatal  chan string
+	failed func(error) // hears of whatever went wrong
 }
 
 // Noticef logs a detail.
@@ -296,6 +316,11 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 }
 
 func (l *serverLog) write(level slog.Level, format string, v []any) {
+	for _, a := range v {
+		if err, ok := a.(error); ok {
+			l.failed(err)
+		}
+	}
 	if ctx := context.Background(); l.log.Enabled(ctx, level) {
 		l.log.Log(ctx, level, "nats-server", "said", fmt.Sprintf(format, v...))
 	}
