@@ -407,7 +407,10 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	if err != nil {
 		return l, err
 	}
-	defer func() { <-answered }()
+	defer func() {
+		cancel(nil) // also where the journal was refused and the lease is ours still
+		<-answered
+	}()
 	a.leading.Store(true)
 	a.sayReady("leader")
 	a.log.Info("leading", "epoch", l.epoch)

@@ -163,6 +163,7 @@ type chaos struct {
 	urls    []string
 
 	enough  atomic.Bool // no more of anything
+	over    atomic.Bool // nobody waits for anything
 	calm    atomic.Bool // the receiver takes everything
 	outage  atomic.Bool // the receiver takes nothing
 	drivers sync.WaitGroup
@@ -195,6 +196,11 @@ func newChaos(t *testing.T, seed uint64, daemons ...*world) *chaos {
 	for _, d := range daemons {
 		c.urls = append(c.urls, d.daemon.URL)
 	}
+	t.Cleanup(func() { // where the test gave up in the middle
+		c.over.Store(true)
+		c.enough.Store(true)
+		c.drivers.Wait()
+	})
 	answers := c.rand(1)
 	daemons[0].sink.AnswerWith(func(p e2e.Page) int { return c.answer(answers, p) })
 	for i := range 6 {
@@ -263,7 +269,7 @@ func (c *chaos) until(done func() error) {
 	deadline := time.Now().Add(time.Minute)
 	for {
 		err := done()
-		if err == nil {
+		if err == nil || c.over.Load() {
 			return
 		}
 		if time.Now().After(deadline) {

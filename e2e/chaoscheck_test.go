@@ -117,7 +117,7 @@ func (c *chaos) check() {
 			c.t.Errorf("%s: %s", key, heard[key])
 		}
 	}
-	if slowest > time.Minute { // two attempts that are refused take 22 s, and machines that run tests are busy
+	if slowest > 2*time.Minute { // two attempts that are refused take 22 s, a NATS server may be away, and machines that run tests are busy
 		c.t.Errorf("the slowest page took %s", slowest)
 	}
 	c.history(accepted)
