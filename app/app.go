@@ -192,8 +192,8 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	return nil
 }
 
-// openHistory opens the projection. One that knows more than the journal belongs to a journal that is gone: it is
-// moved aside, not thrown away, and a new one begins.
+// openHistory opens the projection. One that is damaged, or that knows more than the journal and so belongs to one that is gone,
+// is moved aside, not thrown away, and a new one is made of the journal: it is a copy, and keeps nobody from being paged.
 func (a *App) openHistory(ctx context.Context) (err error) {
 	path := filepath.Join(a.o.Data, "history.db")
 	newest, err := a.journal.Last(ctx)
@@ -201,7 +201,15 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 		return err
 	}
 	for range 2 {
-		if a.history, err = history.Open(ctx, path); err != nil {
+		a.history, err = history.Open(ctx, path)
+		if errors.Is(err, history.ErrDamaged) {
+			a.log.Error("the history is damaged, it is made again from the journal", "error", err)
+			err = a.moveAside(path)
+			if err == nil {
+				a.history, err = history.Open(ctx, path)
+			}
+		}
+		if err != nil {
 			return err
 		}
 		seq, err := a.history.LastSeq(ctx)
@@ -214,13 +222,24 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 		if err := a.history.Close(); err != nil {
 			return err
 		}
-		aside := path + "." + clock().Format("20060102T150405") + ".old"
-		if err := os.Rename(path, aside); err != nil {
-			return fmt.Errorf("history: %w", err)
+		a.log.Error("the history is of another journal", "history_seq", seq, "journal_seq", newest)
+		if err := a.moveAside(path); err != nil {
+			return err
 		}
-		a.log.Error("the history is of another journal and was moved aside", "history_seq", seq, "journal_seq", newest, "to", aside)
 	}
 	a.onClose("history", func(context.Context) error { return a.history.Close() })
+	return nil
+}
+
+// moveAside gives the files of a history other names.
+func (a *App) moveAside(path string) error {
+	aside := path + "." + clock().Format("20060102T150405") + ".old"
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("history: %w", err)
+		}
+	}
+	a.log.Warn("the history was moved aside", "to", aside)
 	return nil
 }
 

@@ -1,12 +1,15 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -148,5 +151,30 @@ func restore(t *testing.T, data string, written []*jetstream.RawStreamMsg) {
 	}
 	if err := errors.Join(err, bus.Close(context.Background())); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A history that is damaged keeps nobody from being paged: it is moved aside and made again.
+func TestDamagedHistory(t *testing.T) {
+	s := newSink(t)
+	data := t.TempDir()
+	a, stop := daemon(t, data, s)
+	publish(t, a, "alertd.metrics.api", down)
+	s.next(t)
+	until(t, a, "/api/v1/history", `"alert":"Down"`)
+	stop()
+	garbage := bytes.Repeat([]byte("not a database "), 10_000)
+	if err := os.WriteFile(filepath.Join(data, "history.db"), garbage, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, stop = daemon(t, data, s)
+	defer stop()
+	until(t, a, "/api/v1/history", `"alert":"Down"`)
+	aside, err := filepath.Glob(filepath.Join(data, "history.db.*.old"))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("moved aside: %v, %v", aside, err)
+	}
+	if b, err := os.ReadFile(aside[0]); err != nil || !bytes.Equal(b, garbage) {
+		t.Errorf("what was there is gone: %v", err)
 	}
 }
