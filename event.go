@@ -58,6 +58,7 @@ type Sample struct {
 	V      float64
 	H      *histogram.FloatHistogram // a native histogram, which then is the value; nobody changes it any more
 	Trace  TraceRef
+	Note   string // what the sender says about it: of a health check, its error; no rule reads it
 
 	// ValidFor is how long the sample is believed unless another one replaces it; 0: as long as the rule that reads
 	// it says. With [Withdrawn] it is no sample, see there.

@@ -34,6 +34,9 @@ const (
 	// AnnotationGroupWait is how long an alert asks a group to wait for others like it, if the group has not spoken yet
 	// and its route does not wait longer: a duration such as "10s", at most a minute.
 	AnnotationGroupWait = "group_wait"
+	// AnnotationReason is written by alertd where the rule reads what services say about their health and says nothing
+	// itself: the errors of the checks that are not healthy.
+	AnnotationReason = "reason"
 	// AnnotationAffected is written by alertd when it tells an alert that hides others of the same group: their services.
 	AnnotationAffected = "affected"
 )

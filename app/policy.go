@@ -30,6 +30,8 @@ type policy struct {
 	health   config.Health
 	runbooks *runbooks.Index
 
+	aboutHealth map[string]bool // the rules that read what services say about their health, by ID
+
 	templates *templates.Set
 	receivers []amapi.Receiver // sorted by name
 
@@ -64,6 +66,7 @@ func (a *App) loadPolicy() (*policy, error) {
 		rules: loaded.Rules, health: loaded.Health, runbooks: books, resolveTimeout: loaded.Routing.ResolveTimeout,
 		routingYAML: loaded.Masked,
 	}
+	p.aboutHealth = aboutHealth(loaded.Rules)
 	p.engine = loaded.Engine()
 	p.engine.Enrich = func(al *alertd.Alert) { enrich(al, books, link, a.external) }
 	p.templates = loaded.Routing.Templates

@@ -107,6 +107,7 @@ func (ss services) note(samples []alertd.Sample) {
 		}
 		status := alertd.HealthStatus(s.Labels.Get("status"))
 		check := s.Labels.Get("check")
+		h.Environment = s.Labels.Get("environment")
 		switch c := h.Checks[check]; s.Labels.Get(alertd.LabelMetric) {
 		case ingest.MetricHealth:
 			if s.V == 1 {
@@ -114,7 +115,7 @@ func (ss services) note(samples []alertd.Sample) {
 			}
 		case ingest.MetricHealthCheck:
 			if s.V == 1 {
-				c.Status = status
+				c.Status, c.Error, c.Component = status, s.Note, s.Labels.Get(alertd.LabelComponent)
 				h.Checks[check] = c
 			}
 		case ingest.MetricCheckLatency:

@@ -139,6 +139,9 @@ func (l *leader) follow(ctx context.Context, now time.Time, v alertd.Verdict) (d
 	if v.Err != "" {
 		l.evaluationFailed(v)
 	}
+	if l.current.Load().aboutHealth[v.Rule.ID] {
+		l.services.explain(&v)
+	}
 	before := l.decided
 	err = l.step(ctx, now, engine.Judged{Verdict: v})
 	return l.decided != before, err

@@ -170,11 +170,31 @@ func (d *Decoder) check(r *report, c field, twice bool) *fault {
 	if err != nil {
 		return faultf(err.at, "check %q: %s", short(c.key), err.msg)
 	}
+	said := len(d.out.Samples)
 	d.states(r, status, MetricHealthCheck, c.key, component)
+	if f, ok, err := o.get("error"); ok && err == nil && status != alertd.Healthy {
+		text, _ := f.text() // what is no text is no reason to refuse the check
+		for i := range d.out.Samples[said:] {
+			if s := &d.out.Samples[said+i]; s.V == 1 {
+				s.Note = clipped(text)
+			}
+		}
+	}
 	if measured {
 		d.add(r, latency, MetricCheckLatency, c.key, "", "")
 	}
 	return nil
+}
+
+// maxNote bounds what a check says of its error, in bytes: it is for people.
+const maxNote = 400
+
+// clipped is a text of at most maxNote bytes.
+func clipped(s string) string {
+	if len(s) <= maxNote {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxNote], "") + "…"
 }
 
 // component is what a check is about, by the name that all services know; "" if it is the service's own. The

@@ -282,6 +282,15 @@ func NextStep(a *alertd.Alert) string { return a.Annotations.Get(alertd.Annotati
 // none.
 func Affected(a *alertd.Alert) string { return a.Annotations.Get(alertd.AnnotationAffected) }
 
+// Reason is what the failing checks say that an alert is about; "" where nobody says, and where the summary does.
+func Reason(a *alertd.Alert) string {
+	s := a.Annotations.Get(alertd.AnnotationReason)
+	if strings.Contains(a.Summary(), s) {
+		return ""
+	}
+	return s
+}
+
 // Taken says who has an alert: "acknowledged by eva: rollback", at most 200 runes; "" where nobody has.
 func Taken(a *alertd.Alert) string {
 	if a.Ack == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 
 	"alertd"
+	"alertd/notifier"
 )
 
 // section holds the alerts of one severity.
@@ -41,6 +42,7 @@ type one struct {
 	State, For   string // "firing", "12 min"
 	Since        moment
 	Summary      string
+	Reason       string // what the failing checks say
 	Next         string // where those of a card differ
 	Value        string
 	Trace, Trail string // the link, or a trace's id where there is none
@@ -232,7 +234,7 @@ func (s *seen) one(a *alertd.Alert, shared map[string]string) one {
 	if a.Ack != nil {
 		o.Taken = s.taken(a.Ack)
 	}
-	o.Flaps = flaps(a)
+	o.Flaps, o.Reason = flaps(a), clip(notifier.Reason(a), maxProse)
 	if summary := a.Summary(); summary != a.Name() {
 		o.Summary = clip(summary, maxProse)
 	}

@@ -147,6 +147,9 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 		p.wrapped("", s)
 	}
 	if a.State.Active() {
+		if s := notifier.Line(notifier.Reason(&a.Alert), 450); s != "" {
+			p.wrapped("Because", s)
+		}
 		if s := notifier.Line(notifier.Affected(&a.Alert), 600); s != "" {
 			p.wrapped("Affects", s)
 		}

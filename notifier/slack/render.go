@@ -249,6 +249,9 @@ func (l *layout) detail(a *alertd.Notified, head string) string {
 	if s := a.Summary(); s != a.Name() {
 		lines = append(lines, esc(s, 400))
 	}
+	if s := notifier.Reason(&a.Alert); a.State.Active() && s != "" {
+		lines = append(lines, "*Because:* "+esc(s, 300))
+	}
 	if s := notifier.Affected(&a.Alert); a.State.Active() && s != "" {
 		lines = append(lines, "*Affects:* "+esc(s, 600))
 	}
@@ -256,6 +259,7 @@ func (l *layout) detail(a *alertd.Notified, head string) string {
 		lines = append(lines, "*Do next:* "+esc(s, 500))
 	}
 	lines = append(lines, l.history(a))
+	room := maxSection - units(strings.Join(lines, "\n")) - 1
 	var links []string
 	if u := link(notifier.Runbook(&a.Alert), "Runbook"); u != "" && u != link(l.book, "Runbook") {
 		links = append(links, u)
@@ -269,6 +273,13 @@ func (l *layout) detail(a *alertd.Notified, head string) string {
 	if t := trace(a); t != "" {
 		links = append(links, t)
 	}
+	links = slices.DeleteFunc(links, func(s string) bool { // one that does not fit is less than the text
+		fits := units(s)+3 <= room
+		if fits {
+			room -= units(s) + 3
+		}
+		return !fits
+	})
 	if len(links) > 0 {
 		lines = append(lines, strings.Join(links, " · "))
 	}
@@ -414,6 +425,9 @@ func shortly(firing []alertd.Notified) string {
 	var s string
 	if sum := a.Summary(); sum != a.Name() {
 		s += "\n" + esc(sum, 300)
+	}
+	if reason := notifier.Reason(&a.Alert); reason != "" {
+		s += "\nBecause: " + esc(reason, 300)
 	}
 	if affected := notifier.Affected(&a.Alert); affected != "" {
 		s += "\nAffects: " + esc(affected, 300)

@@ -38,7 +38,7 @@ func TestAnyAlertsMakeAGoodMessage(t *testing.T) {
 			"alertname": text.Draw(t, "name"), "service": text.Draw(t, "service"), "instance": text.Draw(t, "instance"),
 			"severity": rapid.OneOf(rapid.SampledFrom([]string{"critical", "warning", "info"}), text).Draw(t, "severity"),
 		})
-		a.Annotations = labels.FromMap(map[string]string{"summary": text.Draw(t, "summary"), "next_step": text.Draw(t, "next"), "runbook_url": link.Draw(t, "book")})
+		a.Annotations = labels.FromMap(map[string]string{"summary": text.Draw(t, "summary"), "next_step": text.Draw(t, "next"), "reason": text.Draw(t, "why"), "runbook_url": link.Draw(t, "book")})
 		a.State = rapid.SampledFrom([]alertd.State{alertd.Firing, alertd.Recovering, alertd.Resolved}).Draw(t, "state")
 		a.Fresh = rapid.Bool().Draw(t, "fresh")
 		a.RunbookURL, a.TraceURL = link.Draw(t, "runbook"), link.Draw(t, "trace")
@@ -167,7 +167,7 @@ func TestTheWidestMessageFits(t *testing.T) {
 		for i := range 120 {
 			a := sendertest.Page().Alerts[0]
 			a.Labels = labels.FromStrings("alertname", wide, "service", wide, "severity", "critical", "instance", fmt.Sprint(i)+wide)
-			a.Annotations = labels.FromStrings("summary", wide, "next_step", fmt.Sprint(i)+wide)
+			a.Annotations = labels.FromStrings("summary", wide, "next_step", fmt.Sprint(i)+wide, "reason", fmt.Sprint("why", i)+wide, "affected", wide)
 			a.RunbookURL = fmt.Sprintf("https://x/%d?%s", i, strings.Repeat("&", 780))
 			a.TraceURL = a.RunbookURL
 			if i%2 == 1 {
@@ -189,6 +189,28 @@ func TestTheWidestMessageFits(t *testing.T) {
 			}
 			if !strings.Contains(m.Plain(), "more") {
 				t.Errorf("nothing says that some are left out:\n%s", m.Plain())
+			}
+		}
+	}
+}
+
+// One alert that says as much as it can is still told at length.
+func TestTheWidestAlertIsTold(t *testing.T) {
+	srv, s := start(t)
+	for _, wide := range []string{strings.Repeat("W", 5000), strings.Repeat("&", 5000)} {
+		n := sendertest.Page()
+		a := &n.Alerts[0]
+		a.Annotations = labels.FromStrings("summary", wide, "next_step", "n"+wide, "reason", "r"+wide, "affected", "a"+wide)
+		a.RunbookURL, a.TraceURL, a.TraceNote = "https://x/?"+strings.Repeat("&", 780), "https://y/?"+strings.Repeat("&", 780), wide
+		a.Dashboards = []alertd.Link{{Title: wide, URL: "https://z/?" + strings.Repeat("&", 780)}}
+		a.Ack, a.Changes = &alertd.Ack{By: wide, Why: wide}, 7
+		n.Ref = ""
+		send(t, s, n)
+		ms := srv.Messages("ops")
+		got := ms[len(ms)-1].Plain()
+		for _, want := range []string{"*Because:*", "*Affects:*", "*Do next:*", "since "} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %s in\n%s", want, got)
 			}
 		}
 	}
