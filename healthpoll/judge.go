@@ -108,6 +108,9 @@ func (m *memory) event(t *Target, answers []answer, now time.Time) alertd.Health
 		switch {
 		case a.missed && (m.misses == t.Fall || m.bad[i]):
 			c.Status = alertd.Unhealthy
+			if m.misses == t.Fall && t.Fall > 1 {
+				c.Error += fmt.Sprintf(" (%d times in a row)", t.Fall)
+			}
 		case a.missed:
 			c.Status = alertd.Degraded
 			c.Error += fmt.Sprintf(" (%d of %d)", m.misses, t.Fall)

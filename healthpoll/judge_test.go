@@ -120,7 +120,7 @@ func TestRise(t *testing.T) {
 		{said(kindTCP, alertd.Healthy), alertd.Healthy, ""},
 		{miss(kindTCP), alertd.Degraded, "refused: nothing listens there (1 of 3)"},
 		{miss(kindTCP), alertd.Degraded, "refused: nothing listens there (2 of 3)"},
-		{miss(kindTCP), alertd.Unhealthy, "refused: nothing listens there"},
+		{miss(kindTCP), alertd.Unhealthy, "refused: nothing listens there (3 times in a row)"},
 		{said(kindTCP, alertd.Healthy), alertd.Unhealthy, "answers again; unhealthy until 2 good answers in a row"},
 		{miss(kindTCP), alertd.Unhealthy, "refused: nothing listens there"},
 		{said(kindTCP, alertd.Healthy), alertd.Unhealthy, "answers again; unhealthy until 2 good answers in a row"},

@@ -294,6 +294,9 @@ func explain(err error, timeout time.Duration) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("%s: no answer within %s", reasonTimeout, timeout)
 	case errors.Is(err, syscall.ECONNREFUSED):
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Addr != nil {
+			return reasonRefused + ": nothing listens at " + op.Addr.String()
+		}
 		return reasonRefused + ": nothing listens there"
 	case errors.As(err, &cert), errors.As(err, &authority), errors.As(err, &alert):
 		return cut(reasonTLS+": "+inner(err).Error(), maxReason)

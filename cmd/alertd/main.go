@@ -60,11 +60,15 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // dispatch parses the arguments and runs the command that they name.
 func dispatch(ctx context.Context, args []string, std streams) error {
 	var root commands
+	asks := std.out
+	if len(args) == 0 {
+		asks = std.err // nobody asked
+	}
 	helped := false // kong goes on after it has printed a help text, and then misses the arguments
 	parser, err := kong.New(&root,
 		kong.Name("alertd"),
 		kong.Description("Calm alerting: events over NATS in; few, quick and useful notifications out."),
-		kong.Writers(std.out, std.err),
+		kong.Writers(asks, std.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -73,8 +77,10 @@ func dispatch(ctx context.Context, args []string, std streams) error {
 	if err != nil {
 		return err
 	}
-	command, err := parser.Parse(negatives(args))
+	command, err := parser.Parse(negatives(asked(args)))
 	switch {
+	case len(args) == 0:
+		return &usageError{msg: "name a command", hint: "alertd demo shows what it does, alertd serve runs it"}
 	case helped:
 		return nil
 	case err != nil:
@@ -82,6 +88,17 @@ func dispatch(ctx context.Context, args []string, std streams) error {
 	default:
 		return command.Run()
 	}
+}
+
+// asked turns "alertd" and "alertd help silence add" into the questions for help that they are.
+func asked(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	}
+	return args
 }
 
 // negatives lets "-5" be a number and not a flag: its hyphen becomes a minus sign, which the number's reader

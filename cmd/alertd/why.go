@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"alertd"
@@ -44,7 +45,7 @@ func (c *whyCmd) Run(ctx context.Context, std streams) error {
 		return writeJSON(std.out, nonNil(answer.Alerts))
 	}
 	if len(answer.Alerts) == 0 {
-		fmt.Fprintln(std.err, "no such alert changed in that time; alertd history shows which did, --since 7d looks further back")
+		fmt.Fprintln(std.err, "no such alert changed in that time"+c.meant(ctx)+"; alertd history shows which did, --since 7d looks further back")
 		return nil
 	}
 	for i := range answer.Alerts {
@@ -54,6 +55,51 @@ func (c *whyCmd) Run(ctx context.Context, std streams) error {
 		tellWhy(std.out, &answer.Alerts[i], localClock())
 	}
 	return nil
+}
+
+// meant names the active alert whose name is most like the one that was asked for, ", did you mean DiskFull?"; "" where none is.
+func (c *whyCmd) meant(ctx context.Context) string {
+	var answer struct {
+		Alerts []struct {
+			Labels map[string]string `json:"labels"`
+		} `json:"alerts"`
+	}
+	if c.What == "" || c.get(ctx, "/api/v1/alerts", nil, &answer) != nil {
+		return ""
+	}
+	best, least := "", max(1, min(len(c.What)/3, 5)) // at most so many wrong letters
+	for _, a := range answer.Alerts {
+		name := a.Labels[alertd.LabelAlert]
+		if d := distance(strings.ToLower(c.What), strings.ToLower(name)); d < least || d == least && (best == "" || name < best) {
+			best, least = name, d
+		}
+	}
+	if best == "" || best == c.What {
+		return ""
+	}
+	return ", did you mean " + printable(best) + "?"
+}
+
+// distance is how many letters have to be put in, left out or changed to make b of a.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	row := make([]int, len(y)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range x {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range y {
+			change := diagonal
+			if x[i] != y[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(y)]
 }
 
 func (c *whyCmd) query() (url.Values, error) {
