@@ -135,7 +135,7 @@ func (c *whyCmd) query() (url.Values, error) {
 // tellWhy prints one chain: what it comes to, then every step.
 func tellWhy(w io.Writer, c *history.Chain, local clock) {
 	fmt.Fprintf(w, "%s %s (%s, %s)\n", printable(c.Alert), printable(c.Labels.String()), c.Severity, c.Fingerprint)
-	fmt.Fprintf(w, "  %s\n", history.Conclusion(c.Steps, local.show))
+	fmt.Fprintf(w, "  %s\n", printable(history.Conclusion(c.Steps, local.show)))
 	config := ""
 	for _, s := range c.Steps {
 		if s.Config != config && s.Config != "" {

@@ -57,6 +57,11 @@ func TestWhyInWords(t *testing.T) {
 		), head +
 			"  Not told: inhibited by Down (0000000000000def), for team.\n" +
 			"  2026-03-27 20:00:00  not told: inhibited by Down (0000000000000def), for team\n"},
+		{"what somebody wrote does not reach the terminal as it is", chain(
+			history.Step{Time: at(0), Kind: history.KindWithheld, Receiver: "team", Reason: "silenced", By: "s1", Detail: "ann: \x1b[2Jdisks"},
+		), head +
+			"  Not told: silenced by s1 (ann:  [2Jdisks), for team.\n" +
+			"  2026-03-27 20:00:00  not told: silenced by s1 (ann:  [2Jdisks), for team\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out strings.Builder
