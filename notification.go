@@ -102,6 +102,7 @@ type Notification struct {
 	Digest      bool       `json:"digest,omitempty"`
 	Seq         uint64     `json:"seq"` // counts the group's notifications, from 1
 	PlannedAt   time.Time  `json:"planned_at"`
+	DueAt       time.Time  `json:"due_at,omitzero"`     // of a digest that leaves late: when it was to leave
 	Alerts      []Notified `json:"alerts"`              // firing first, then by severity, then by age
 	Truncated   int        `json:"truncated,omitempty"` // how many more there are that Alerts leaves out
 	Ref         string     `json:"ref,omitempty"`       // what the provider called the group's first message
@@ -169,6 +170,7 @@ type Held struct {
 	Group    GroupKey  `json:"group"`
 	Told     bool      `json:"told,omitempty"` // it was told: what waits is its end
 	Reason   Reason    `json:"reason"`         // held, grouped, muted, inhibited, flapping, …
+	By       string    `json:"by,omitempty"`   // the alert that inhibits it, the silence, the time interval; see Calendar
 	Calendar string    `json:"calendar,omitempty"`
 	Since    time.Time `json:"since"`
 	Until    time.Time `json:"until"`
@@ -184,6 +186,16 @@ func (h *Held) Why() string {
 		why = "its end: " + why
 	}
 	return why
+}
+
+// Draft is what a receiver would be sent if what a calendar holds for it left now.
+type Draft struct {
+	Receiver string         `json:"receiver"`
+	Calendar string         `json:"calendar"`
+	Reason   Reason         `json:"reason"`   // why it leaves at Until
+	Until    time.Time      `json:"until"`    // when it leaves, as far as is known
+	Messages []Notification `json:"messages"` // for each destination, without IDs; none: nothing would be sent
+	Omitted  []Held         `json:"omitted"`  // what is held and would not be told, since something hides it
 }
 
 // Outcome is how an attempt to deliver ended.

@@ -23,6 +23,8 @@ const (
 	maxKeys = 128 << 10
 	// maxTold bounds the alerts that a group tells, closes and forgets at once, each; the rest comes the next time.
 	maxTold = 4_000
+	// lateAfter is how long after it was due a digest says that it is late.
+	lateAfter = time.Minute
 )
 
 // said is what one group has to say.
@@ -31,15 +33,19 @@ type said struct {
 	reason alertd.Reason
 	alerts []alertd.Notified
 	digest bool
+	due    time.Time         // of a digest that is late: when it was to leave
 	repeat bool              // a reminder is due, whatever else there is to say
 	quiet  bool              // only for messages that people look at, and that are brought up to date
 	others []alertd.GroupKey // of a digest: the groups that it speaks of besides
 }
 
-// flush lets a group speak that is due, together with all others of its receiver that the same calendar held
-// until the same opening: they leave as one digest.
-func (m *Machine) flush(g *grouping.Group) {
-	why := m.whyDigest(g)
+// flush lets a group speak that is due.
+func (m *Machine) flush(g *grouping.Group) { m.tell(g, m.whyDigest(g, m.now)) }
+
+// tell lets a group speak that is due. What a calendar held leaves as one digest, together with what the same calendar held
+// for the same receiver until now; why is why.
+func (m *Machine) tell(g *grouping.Group, why alertd.Reason) {
+	due := g.Due
 	first, ok := m.speak(g)
 	if !ok {
 		return
@@ -49,26 +55,44 @@ func (m *Machine) flush(g *grouping.Group) {
 		return
 	}
 	digest := said{group: g, reason: why, alerts: first.alerts, digest: true}
-	r, _ := m.policy.receiver(g.Receiver)
-	keys := len(g.Group)
 	digest.others = append(digest.others, g.Group)
-	for _, other := range slices.Collect(m.groups.All()) {
-		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||
-			r.ByGroup || !labels.Equal(other.RouteLabels, g.RouteLabels) || // they may go elsewhere, or say something else
-			other.Due.IsZero() || other.Due.After(m.now) || !other.Holds() {
-			continue
-		}
-		if keys += len(other.Group); keys > maxKeys {
-			break
-		}
+	for _, other := range m.company(g) {
+		otherDue := other.Due
 		if s, ok := m.speak(other); ok {
+			due = earlierOf(due, otherDue)
 			digest.alerts = append(digest.alerts, s.alerts...)
 			digest.others = append(digest.others, other.Group)
 		}
 	}
+	if why != alertd.ReasonReleased && m.now.Sub(due) >= lateAfter {
+		digest.due = due
+	}
 	key := alertd.GroupKey("digest:" + g.Receiver + ":" + g.Calendar)
 	// Two digests may leave at one instant, as when a silence ends while one leaves: the group that began it tells which.
 	m.plan(digest, key, messageID(string(key)+"\x00"+string(g.Group), alertd.ReasonDigest, m.now, g.Seq))
+}
+
+// company are the groups that may share a digest with one, in the order of their keys.
+func (m *Machine) company(g *grouping.Group) (out []*grouping.Group) {
+	if r, _ := m.policy.receiver(g.Receiver); r.ByGroup {
+		return nil // they may go elsewhere
+	}
+	keys := len(g.Group)
+	for other := range m.groups.All() {
+		if other == g || other.Receiver != g.Receiver || other.Calendar != g.Calendar ||
+			!labels.Equal(other.RouteLabels, g.RouteLabels) || // they may say something else
+			other.Due.IsZero() || other.Due.After(m.now) || !other.Holds() {
+			continue
+		}
+		if _, closed := m.gate(other, m.now); closed {
+			continue // it tells the end of something, in its own thread, and holds the rest still
+		}
+		if keys += len(other.Group); keys > maxKeys {
+			break
+		}
+		out = append(out, other)
+	}
+	return out
 }
 
 // speak settles what a group that is due tells, and schedules it anew. False means that it has nothing to say.
@@ -300,7 +324,7 @@ func (m *Machine) planWithin(s said, key alertd.GroupKey, id string, bytes int) 
 		cut := len(alerts) - fit(alerts, bytes/len(r.Integrations))
 		m.emit(alertd.Entry{Planned: &alertd.Planned{Notification: alertd.Notification{
 			ID: m.outbox.unused(id + "-" + shortHash(r.Name+"/"+in.Name)), Receiver: r.Name, Integration: in.Name,
-			Group: key, GroupLabels: shared, RouteLabels: s.group.RouteLabels, Reason: reason, Digest: s.digest, Seq: s.group.Seq,
+			Group: key, GroupLabels: shared, RouteLabels: s.group.RouteLabels, Reason: reason, Digest: s.digest, DueAt: s.due, Seq: s.group.Seq,
 			PlannedAt: m.now, Alerts: alerts[:len(alerts)-cut], Truncated: cut,
 		}, Groups: s.others, Waits: m.waits(destination{r.Name, in.Name})}})
 	}

@@ -76,13 +76,13 @@ func heldFor(g *grouping.Group, at time.Time) (time.Time, bool) {
 	return since.Add(g.MaxHold), holds && g.MaxHold > 0
 }
 
-// whyDigest is why what was held leaves now.
-func (m *Machine) whyDigest(g *grouping.Group) alertd.Reason {
+// whyDigest is why what is held leaves at an instant.
+func (m *Machine) whyDigest(g *grouping.Group, at time.Time) alertd.Reason {
 	c := m.policy.Calendars[g.Calendar]
 	switch {
 	case g.Reason == alertd.ReasonReleased:
 		return alertd.ReasonReleased
-	case c != nil && !c.IsOpen(m.now):
+	case c != nil && !c.IsOpen(at):
 		return alertd.ReasonMaxHold
 	}
 	return alertd.ReasonDigest

@@ -216,9 +216,11 @@ func (m *Machine) reschedule(g *grouping.Group) {
 	if gt, closed := m.gate(g, due); closed {
 		due, reason, by = gt.until, gt.reason, gt.by
 	}
-	if len(d.Told) == 0 && len(d.Closed) == 0 {
+	switch {
+	case !due.After(m.now) && !g.Due.IsZero() && !g.Due.After(m.now): // it has been due since then, and says so
+	case len(d.Told) == 0 && len(d.Closed) == 0:
 		m.schedule(g, due, reason) // later is right too: the calendar may have changed
-	} else {
+	default:
 		m.hasten(g, due, reason)
 	}
 	if due.After(m.now) {

@@ -43,6 +43,7 @@ type world struct {
 
 	limits   limits
 	promises promises
+	drafts   drafts
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -257,7 +258,7 @@ func (w *world) pass(d time.Duration) {
 		if due.After(w.now) {
 			w.now = due
 		}
-		w.step(nil)
+		w.time()
 		w.deliver()
 	}
 	w.t.Fatalf("%s: the machine is due for ever", w.now)
@@ -497,7 +498,7 @@ func seeds(t testing.TB) uint64 {
 }
 
 func TestSimulation(t *testing.T) {
-	told, flaps, folded, closed, called := 0, 0, 0, 0, 0
+	told, flaps, folded, closed, called, drawn, late := 0, 0, 0, 0, 0, 0, 0
 	for seed := range seeds(t) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
@@ -508,11 +509,13 @@ func TestSimulation(t *testing.T) {
 			folded += w.limits.folded
 			closed += w.promises.closed
 			called += w.promises.called
+			drawn += w.drafts.met
+			late += w.drafts.late
 		})
 	}
-	if told == 0 || flaps == 0 || folded == 0 || closed == 0 || called == 0 {
-		t.Errorf("the simulation paged %d times, %d recoveries waited, %d messages were told in summaries, %d ends were told under a silence, and %d alerts went to others: it tests nothing",
-			told, flaps, folded, closed, called)
+	if told == 0 || flaps == 0 || folded == 0 || closed == 0 || called == 0 || drawn == 0 || late == 0 {
+		t.Errorf("the simulation paged %d times, %d recoveries waited, %d messages were told in summaries, %d ends were told under a silence, "+
+			"%d alerts went to others, and %d digests left, %d of them late: it tests nothing", told, flaps, folded, closed, called, drawn, late)
 	}
 }
 

@@ -38,6 +38,7 @@ import (
 //	away DURATION              alertd is down for so long
 //	restart                    the journal is folded by a new process
 //	queue                      what waits
+//	drafts                     what would leave if all that is held left now
 //
 // and those of aside and care. A rule may also say no_data=keep, on_error=alert, missing=1m, recovers.
 //
@@ -181,6 +182,8 @@ func (s *story) run(d *datadriven.TestData) {
 		for _, h := range s.m.Held(s.now) {
 			fmt.Fprintf(&s.out, "%s %s for %s: %s until %s\n", h.Alert.State, name(h.Alert.Labels), h.Receiver, h.Why(), stamp(h.Until))
 		}
+	case "drafts":
+		s.drafts()
 	default:
 		if !s.aside(d, args) && !s.care(d, args) {
 			d.Fatalf(s.t, "no such command")
@@ -453,7 +456,11 @@ func (s *story) tell(e alertd.Entry) {
 		if e.Planned.Waits {
 			waits = ", waits for a place"
 		}
-		say("%s %s/%s #%d (%s)%s", kind, n.Receiver, n.Integration, n.Seq, n.Reason, waits)
+		late := ""
+		if !n.DueAt.IsZero() {
+			late = ", late since " + stamp(n.DueAt)
+		}
+		say("%s %s/%s #%d (%s)%s", kind, n.Receiver, n.Integration, n.Seq, n.Reason, late+waits)
 		if n.Summary != nil {
 			fmt.Fprintf(&s.out, "           %d groups fire, %d are over\n", n.Summary.Firing, n.Summary.Resolved)
 		}

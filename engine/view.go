@@ -11,10 +11,17 @@ import (
 	"alertd/router"
 )
 
+// at is the machine as somebody sees it who asks at an instant. It shares the state, and is for reading alone.
+func (m *Machine) at(now time.Time) *Machine {
+	view := *m
+	view.now, view.entries = now.Round(0).UTC(), nil
+	return &view
+}
+
 // Alerts returns copies of all alerts that are not inactive at now, those resolved lately included: by state (firing
 // first), severity, age, fingerprint.
 func (m *Machine) Alerts(now time.Time) []alertd.Alert {
-	m.now = now.Round(0).UTC()
+	m = m.at(now)
 	out := make([]alertd.Alert, 0, len(m.alerts.byPrint))
 	for _, a := range m.alerts.byPrint {
 		out = append(out, m.shown(a))
@@ -41,7 +48,7 @@ func (m *Machine) Selected(s alertd.Selection) ([]alertd.Alert, error) {
 // Held returns what waits in groups at now and why, in the order in which it is due: what is to be told, and the ends of
 // what was.
 func (m *Machine) Held(now time.Time) []alertd.Held {
-	m.now = now.Round(0).UTC()
+	m = m.at(now)
 	var out []alertd.Held
 	for g := range m.groups.All() {
 		for fp, member := range g.Members {
@@ -73,7 +80,7 @@ func (m *Machine) Held(now time.Time) []alertd.Held {
 
 // Standing returns the alerts that fire at now, and for each who hears of it and what hides it, by fingerprint.
 func (m *Machine) Standing(now time.Time) []alertd.Standing {
-	m.now = now.Round(0).UTC()
+	m = m.at(now)
 	var out []alertd.Standing
 	for _, a := range m.alerts.sorted() {
 		if a.State.Active() {
@@ -123,7 +130,7 @@ func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []part) {
 
 // GroupViews returns the alerts that fire at now, as the routing of now groups them, in the order of the groups' keys.
 func (m *Machine) GroupViews(now time.Time) []alertd.GroupView {
-	m.now = now.Round(0).UTC()
+	m = m.at(now)
 	groups := map[alertd.GroupKey]*alertd.GroupView{}
 	for _, a := range m.alerts.sorted() {
 		if !a.State.Active() {

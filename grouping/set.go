@@ -24,6 +24,21 @@ func NewSet() *Set {
 	return &Set{groups: map[alertd.GroupKey]*Group{}, byAlert: map[alertd.Fingerprint][]*Group{}}
 }
 
+// Copy returns a set of copies of groups, so that what becomes of them changes nothing here.
+func Copy(groups []*Group) *Set {
+	s := NewSet()
+	for _, g := range groups {
+		c := *g
+		c.Members = make(map[alertd.Fingerprint]*Member, len(g.Members))
+		for fp, m := range g.Members {
+			member := *m
+			c.Members[fp] = &member
+		}
+		s.put(&c)
+	}
+	return s
+}
+
 // Len is the number of groups.
 func (s *Set) Len() int { return len(s.groups) }
 
@@ -234,13 +249,17 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 			Joined: st.Joined, Members: st.Members, Due: st.Due, Reason: st.Reason,
 			SpokeAt: st.SpokeAt, PagedAt: st.PagedAt, Let: st.Let, Seq: st.Seq,
 		}
-		s.groups[g.Group] = g
-		heap.Push(&s.due, g)
-		for fp := range g.Members {
-			s.link(fp, g)
-		}
+		s.put(g)
 	}
 	return nil
+}
+
+func (s *Set) put(g *Group) {
+	s.groups[g.Group] = g
+	heap.Push(&s.due, g)
+	for fp := range g.Members {
+		s.link(fp, g)
+	}
 }
 
 // dueHeap orders groups by due time, then key. A zero due time, "never", is last.
