@@ -17,6 +17,8 @@ type State interface {
 	Alerts(ctx context.Context) ([]alertd.Alert, error)
 	// Held are the alerts that wait in a group, the first due first.
 	Held(ctx context.Context) ([]alertd.Held, error)
+	// Drafts are the digests that would leave if what calendars hold left now, the first due first.
+	Drafts(ctx context.Context) ([]alertd.Draft, error)
 	// Services are the last health reports, one per service.
 	Services(ctx context.Context) ([]alertd.Health, error)
 }
@@ -62,6 +64,9 @@ type Options struct {
 	Ack func(ctx context.Context, req alertd.AckRequest) ([]alertd.Fingerprint, error)
 	// Release lets go what is held, and returns for which groups. Its errors are those of Ack.
 	Release func(ctx context.Context, req alertd.ReleaseRequest) ([]alertd.GroupKey, error)
+
+	// Text is a notification as the console shows it; nil: nobody can say.
+	Text func(n alertd.Notification) string
 
 	Metrics      http.Handler // GET /metrics
 	V2           http.Handler // everything below /api/v2/, see package amapi

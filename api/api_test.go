@@ -30,12 +30,14 @@ var epoch = time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC)
 type state struct {
 	alerts   []alertd.Alert
 	held     []alertd.Held
+	drafts   []alertd.Draft
 	services []alertd.Health
 	err      error
 }
 
 func (s state) Alerts(context.Context) ([]alertd.Alert, error)    { return s.alerts, s.err }
 func (s state) Held(context.Context) ([]alertd.Held, error)       { return s.held, s.err }
+func (s state) Drafts(context.Context) ([]alertd.Draft, error)    { return s.drafts, s.err }
 func (s state) Services(context.Context) ([]alertd.Health, error) { return s.services, s.err }
 
 func alert(name string, st alertd.State) alertd.Alert {
@@ -80,7 +82,9 @@ func options(t testing.TB) Options {
 		State: state{
 			alerts: []alertd.Alert{alert("HighErrorRate", alertd.Firing), alert("Slow", alertd.Recovering), alert("Down", alertd.Pending), alert("Gone", alertd.Resolved), flaps},
 			held:   []alertd.Held{{Alert: alert("DiskFull", alertd.Firing), Receiver: "ops", Reason: alertd.ReasonHeld, Calendar: "office", Since: epoch, Until: epoch.Add(time.Hour)}},
+			drafts: drafts(),
 		},
+		Text:    func(n alertd.Notification) string { return fmt.Sprintf("%d alerts", len(n.Alerts)) },
 		History: store(t, 5),
 		Status: func(context.Context) Status {
 			return Status{ConfigVersion: "c0ffee", Node: "a", Checkpoint: 41, JournalSeq: 8, StartedAt: epoch}
@@ -92,6 +96,45 @@ func options(t testing.TB) Options {
 		Reload:    func(context.Context) error { return nil },
 		Dashboard: page("dashboard"), Metrics: page("metrics"), Runbooks: page("runbook "),
 		Version: "1.2.3", ExternalURL: "http://127.0.0.1:9093", Now: func() time.Time { return epoch.Add(time.Hour) },
+	}
+}
+
+// drafts are one with a message, and one of which nothing is left to be sent.
+func drafts() []alertd.Draft {
+	slow, gone := alert("Slow", alertd.Firing), alert("Gone", alertd.Resolved)
+	gone.ResolvedAt = epoch
+	flaps := alert("Link", alertd.Firing)
+	flaps.Changes = 6
+	n := alertd.Notification{Receiver: "ops", Integration: "slack/0", Digest: true, Alerts: []alertd.Notified{{Alert: slow, HeldSince: epoch}, {Alert: flaps}, {Alert: gone}}, Truncated: 2}
+	hidden := alertd.Held{Alert: alert("DiskFull", alertd.Firing), Reason: alertd.ReasonSilenced, By: "s1"}
+	return []alertd.Draft{
+		{Receiver: "ops", Calendar: "office", Reason: alertd.ReasonDigest, Until: epoch.Add(time.Hour), Messages: []alertd.Notification{n}},
+		{Receiver: "team", Calendar: "office", Reason: alertd.ReasonMaxHold, Until: epoch.Add(time.Hour), Omitted: []alertd.Held{hidden}},
+	}
+}
+
+// The digests of the queue have the sections that their messages have, and say what they leave out.
+func TestQueueDigests(t *testing.T) {
+	var answer struct {
+		Data struct{ Digests []Digest }
+	}
+	if err := json.Unmarshal(ask(New(options(t)), "GET", "/api/v1/queue").Body.Bytes(), &answer); err != nil {
+		t.Fatal(err)
+	}
+	all := answer.Data.Digests
+	if len(all) != 2 {
+		t.Fatalf("%d digests: %+v", len(all), all)
+	}
+	d := all[0]
+	if len(d.Firing) != 1 || d.Firing[0].Severity != alertd.Critical || d.Firing[0].Count != 1 || !d.Firing[0].Oldest.Equal(epoch.Add(-time.Minute)) ||
+		d.Firing[0].Alerts[0].Labels.Get("alertname") != "Slow" || !d.Firing[0].Alerts[0].HeldSince.Equal(epoch) {
+		t.Errorf("firing: %+v", d.Firing)
+	}
+	if len(d.Resolved) != 1 || !d.Resolved[0].ResolvedAt.Equal(epoch) || len(d.Flapping) != 1 || d.Flapping[0].Changes != 6 || d.More != 2 || d.Text != "3 alerts" {
+		t.Errorf("the rest: %+v", d)
+	}
+	if e := all[1]; e.Integration != "" || e.Text != "" || len(e.Omitted) != 1 || e.Omitted[0].Reason != alertd.ReasonSilenced || e.Omitted[0].By != "s1" {
+		t.Errorf("nothing to be sent: %+v", e)
 	}
 }
 

@@ -70,18 +70,6 @@ func (a *api) alerts(w http.ResponseWriter, r *http.Request) error {
 	return success(w, map[string]any{"alerts": shown})
 }
 
-// queue shows what waits, and until when.
-func (a *api) queue(w http.ResponseWriter, r *http.Request) error {
-	if _, err := parameters(r); err != nil {
-		return err
-	}
-	held, err := a.o.State.Held(r.Context())
-	if err != nil {
-		return err
-	}
-	return success(w, map[string]any{"held": nonNil(held)})
-}
-
 // history shows transitions, newest first.
 func (a *api) history(w http.ResponseWriter, r *http.Request) error {
 	f, err := a.filter(r, transitionStates)

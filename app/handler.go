@@ -6,8 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"alertd"
 	"alertd/amapi"
 	"alertd/api"
+	"alertd/notifier/console"
 	"alertd/runbooks"
 	"alertd/web"
 )
@@ -60,6 +62,7 @@ func (a *App) handler() http.Handler {
 			State: a, Version: a.o.Version, StartedAt: a.startedAt, Log: a.log,
 			Invalid: func(n int) { a.metrics.alertmanager.invalid.WithLabelValues("v2").Add(float64(n)) },
 		}),
+		Text:    func(n alertd.Notification) string { return console.Text(&n, a.external) },
 		Release: a.Release, Ack: a.Ack, AckPage: web.Ack(web.AckOptions{Select: a.Selected, Ack: a.Ack, Log: a.log}),
 	})
 }

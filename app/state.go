@@ -61,6 +61,12 @@ func (a *App) Held(ctx context.Context) (out []alertd.Held, err error) {
 	return out, err
 }
 
+// Drafts returns the digests that would leave if what calendars hold left now.
+func (a *App) Drafts(ctx context.Context) (out []alertd.Draft, err error) {
+	err = a.ask(ctx, func(l *leader) { out = l.machine.Drafts(clock()) })
+	return out, err
+}
+
 // Services returns the last health report of every service that has sent one, by name.
 func (a *App) Services(ctx context.Context) (out []alertd.Health, err error) {
 	err = a.ask(ctx, func(l *leader) { out = l.services.all() })

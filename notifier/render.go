@@ -95,7 +95,8 @@ func Mark(s alertd.Severity, firing bool) string {
 }
 
 // Title is a notification in one line without a sign: "CRITICAL · ApplicationDown · checkout", "WARNING ·
-// DiskUsageHigh · 3 firing, 1 resolved", "CRITICAL · ComponentUnhealthy, … · 2 firing · pg-main", "Business hours: 3 warnings still firing, 2 resolved while held", "CRITICAL · 12 more groups firing, 3
+// DiskUsageHigh · 3 firing, 1 resolved", "CRITICAL · ComponentUnhealthy, … · 2 firing · pg-main", "Business hours: 3 warnings still firing, 2 resolved while held",
+// "Business hours, 1h 12m late: 1 warning still firing · DiskUsageHigh · orders-db", "CRITICAL · 12 more groups firing, 3
 // resolved · ApplicationDown, DiskUsageHigh". It has at most 140 runes.
 func Title(n *alertd.Notification) string {
 	firing, resolved := Split(n)
@@ -103,7 +104,15 @@ func Title(n *alertd.Notification) string {
 		return summaryTitle(n, firing, resolved)
 	}
 	if n.Digest {
-		return Line(digestLead(n.Reason)+": "+digestCounts(firing, resolved, n.Truncated), 140)
+		title := digestLead(n) + ": " + digestCounts(firing, resolved, n.Truncated)
+		if len(n.Alerts)+n.Truncated == 1 {
+			a := &n.Alerts[0].Alert
+			title += " · " + Name(a)
+			if service := a.Service(); service != "" {
+				title += " · " + Line(service, 60)
+			}
+		}
+		return Line(title, 140)
 	}
 	parts := []string{Word(n.Severity(), len(firing) > 0)}
 	switch {
@@ -149,15 +158,19 @@ func Counts(n *alertd.Notification) string {
 	return s
 }
 
-// digestLead is why what was held leaves.
-func digestLead(why alertd.Reason) string {
-	switch why {
+// digestLead is why what was held leaves, and how late: "Business hours, 1h 12m late".
+func digestLead(n *alertd.Notification) string {
+	lead := "Business hours"
+	switch n.Reason {
 	case alertd.ReasonReleased:
-		return "Released"
+		lead = "Released"
 	case alertd.ReasonMaxHold:
-		return "Held for long enough"
+		lead = "Held for long enough"
 	}
-	return "Business hours"
+	if !n.DueAt.IsZero() {
+		lead += ", " + Ago(n.DueAt, n.PlannedAt) + " late"
+	}
+	return lead
 }
 
 func digestCounts(firing, resolved []alertd.Notified, truncated int) string {

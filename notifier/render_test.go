@@ -101,7 +101,10 @@ func TestTitle(t *testing.T) {
 		{alertd.Notification{Alerts: []alertd.Notified{down, over}}, "CRITICAL · ApplicationDown · 1 firing, 1 resolved · checkout"},
 		{alertd.Notification{Alerts: []alertd.Notified{disk, over}, Truncated: 7}, "WARNING · DiskUsageHigh · 1 firing, 1 resolved and 7 more"},
 		{alertd.Notification{Alerts: []alertd.Notified{disk, disk, over}, Digest: true}, "Business hours: 2 warnings still firing, 1 resolved while held"},
-		{alertd.Notification{Alerts: []alertd.Notified{over}, Digest: true}, "Business hours: 1 resolved while held"},
+		{alertd.Notification{Alerts: []alertd.Notified{over}, Digest: true}, "Business hours: 1 resolved while held · ApplicationDown · checkout"},
+		{alertd.Notification{
+			Alerts: []alertd.Notified{disk, disk}, Digest: true, DueAt: time.Date(2026, 3, 27, 9, 0, 0, 0, time.UTC), PlannedAt: time.Date(2026, 3, 27, 10, 12, 0, 0, time.UTC),
+		}, "Business hours, 1h 12m late: 2 warnings still firing"},
 		{alertd.Notification{Alerts: []alertd.Notified{down, disk, over}, Summary: &alertd.Summary{Firing: 2, Resolved: 1}}, "CRITICAL · 2 more groups firing, 1 resolved · ApplicationDown, DiskUsageHigh"},
 		{alertd.Notification{Alerts: []alertd.Notified{down}, Summary: &alertd.Summary{Firing: 1}}, "CRITICAL · 1 more group firing · ApplicationDown"},
 		{alertd.Notification{Alerts: []alertd.Notified{over}, Summary: &alertd.Summary{Resolved: 9}}, "9 more groups resolved · ApplicationDown"},

@@ -10,7 +10,7 @@ import (
 
 // queueCmd is what waits, and what may leave now.
 type queueCmd struct {
-	Show    queueShowCmd    `cmd:"" default:"withargs" help:"Show the alerts that wait, why, and until when."`
+	Show    queueShowCmd    `cmd:"" default:"withargs" help:"Show the alerts that wait, why, until when, and the digests as they would be now."`
 	Release queueReleaseCmd `cmd:"" help:"Let go what business hours or a time interval hold: it leaves now."`
 }
 

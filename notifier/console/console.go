@@ -49,6 +49,9 @@ func IsTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
+// Text is a notification as a sender without colours writes it. external is as for [New].
+func Text(n *alertd.Notification, external string) string { return New(nil, false, external).render(n) }
+
 // Send writes the notification. There is no reference. A write that fails is tried again: the class is network
 // where nothing was written, else the outcome is unknown.
 func (s *Sender) Send(_ context.Context, n alertd.Notification) (string, error) {
