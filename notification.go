@@ -42,6 +42,7 @@ const (
 	ReasonNoResolve     Reason = "send_resolved is off"
 	ReasonDeadLetter    Reason = "delivery failed"
 	ReasonNoDestination Reason = "receiver has no destination"
+	ReasonRaised        Reason = "raised"   // to a more urgent alert, while it was held
 	ReasonRerouted      Reason = "rerouted" // the routing changed before it was told
 )
 
@@ -123,8 +124,10 @@ type Summary struct {
 // Notified is an alert as a notification tells it: as it was when the group spoke.
 type Notified struct {
 	Alert
-	HeldSince time.Time `json:"held_since,omitzero"` // when the hold began, for a digest
-	Fresh     bool      `json:"fresh,omitempty"`     // firing, and told for the first time
+	HeldSince time.Time `json:"held_since,omitzero"`  // when the hold began
+	HeldAs    Severity  `json:"held_as,omitempty"`    // it was held as a less urgent alert, and was raised; "": it was held as what it is
+	GoesOnAs  Severity  `json:"goes_on_as,omitempty"` // over, and the same with this severity fires; "": nothing does
+	Fresh     bool      `json:"fresh,omitempty"`      // firing, and told for the first time
 }
 
 // FlapWindow is how far back the changes of an alert are counted that comes and goes.

@@ -103,9 +103,9 @@ func (m *Machine) speak(g *grouping.Group) (said, bool) {
 	gt, closed := m.gate(g, m.now)
 
 	// What was held and is over is one line in the digest; what only waited for its group leaves without a word.
-	mentioned := d.Ended
-	if !held || closed {
-		mentioned = nil
+	var mentioned []alertd.Fingerprint
+	if held && !closed {
+		mentioned = m.mentioned(g, d.Ended)
 	}
 	ended := d.Ended
 	if closed && held {
@@ -195,9 +195,18 @@ func (m *Machine) heard(g *grouping.Group) bool {
 // notified appends alerts of a group as they are now.
 func (m *Machine) notified(out []alertd.Notified, g *grouping.Group, list []alertd.Fingerprint, fresh bool) []alertd.Notified {
 	for _, fp := range list {
-		if a := m.alerts.get(fp); a != nil {
-			out = append(out, alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh})
+		a := m.alerts.get(fp)
+		if a == nil {
+			continue
 		}
+		n := alertd.Notified{Alert: m.shown(a), HeldSince: g.Members[fp].HeldSince, Fresh: fresh}
+		if fresh && n.HeldSince.IsZero() {
+			n.HeldSince, n.HeldAs = m.heldBefore(a)
+		}
+		if g.Members[fp].Told && a.State == alertd.Resolved {
+			n.GoesOnAs = m.lowered(a)
+		}
+		out = append(out, n)
 	}
 	return out
 }

@@ -261,6 +261,17 @@ func words(a *alertd.Alert) string {
 	return fmt.Sprintf(": value %s, %q", a.Value, a.Summary())
 }
 
+// moved is what an alert was held as, or goes on as.
+func moved(a *alertd.Notified) (s string) {
+	if a.HeldAs != "" {
+		s = fmt.Sprintf(", held as %s since %s", a.HeldAs, stamp(a.HeldSince))
+	}
+	if a.GoesOnAs != "" {
+		s += fmt.Sprintf(", goes on as %s", a.GoesOnAs)
+	}
+	return s
+}
+
 func pairs(args []string) map[string]string {
 	m := map[string]string{}
 	for _, a := range args {
@@ -469,7 +480,7 @@ func (s *story) tell(e alertd.Entry) {
 			if whom := a.Annotations.Get(alertd.AnnotationAffected); whom != "" {
 				affects = " affects " + whom
 			}
-			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a)+flaps(&a)+words(&a.Alert))
+			fmt.Fprintf(&s.out, "           %s %s%s\n", a.State, name(a.Labels), affects+added(&a)+moved(&a)+flaps(&a)+words(&a.Alert))
 		}
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)

@@ -72,12 +72,15 @@ func (g *Group) Diff() Diff {
 // Holds reports whether a calendar has held anything in the group that is not told yet, over or not.
 func (g *Group) Holds() bool {
 	for _, m := range g.Members {
-		if !m.Told && !m.HeldSince.IsZero() {
+		if m.Holds() {
 			return true
 		}
 	}
 	return false
 }
+
+// Holds reports whether a calendar has held it, and it is not told yet.
+func (m *Member) Holds() bool { return !m.Told && !m.HeldSince.IsZero() }
 
 // Speak says with which word a group speaks at now, given what is fresh, told and closed; false if it has
 // nothing to say. The words and their order are Alertmanager's; unlike there, a repeat is due exactly

@@ -17,6 +17,7 @@ type Set struct {
 	groups  map[alertd.GroupKey]*Group
 	byAlert map[alertd.Fingerprint][]*Group // sorted by key
 	due     dueHeap
+	held    int // members that hold
 }
 
 // NewSet returns an empty set.
@@ -41,6 +42,9 @@ func Copy(groups []*Group) *Set {
 
 // Len is the number of groups.
 func (s *Set) Len() int { return len(s.groups) }
+
+// Hold reports whether a calendar has held anything in any group that is not told yet.
+func (s *Set) Hold() bool { return s.held > 0 }
 
 // Get returns a group, or nil.
 func (s *Set) Get(key alertd.GroupKey) *Group { return s.groups[key] }
@@ -115,6 +119,7 @@ func (s *Set) Withhold(at time.Time, w alertd.Withheld) {
 	m.Why, m.By, m.Until = w.Reason, w.By, w.Until
 	if w.Reason == alertd.ReasonHeld && m.HeldSince.IsZero() {
 		m.HeldSince = at
+		s.held += ones(m.Holds())
 	}
 }
 
@@ -135,6 +140,7 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 	}
 	for _, fp := range f.Told {
 		if m := g.Members[fp]; m != nil {
+			s.held -= ones(m.Holds())
 			*m = Member{Firing: m.Firing, Told: true, Since: m.Since, OpenSince: at}
 		}
 	}
@@ -142,6 +148,7 @@ func (s *Set) Flush(at time.Time, f alertd.Flushed) (left []alertd.Fingerprint) 
 		if g.Members[fp] == nil {
 			continue
 		}
+		s.held -= ones(g.Members[fp].Holds())
 		delete(g.Members, fp)
 		s.unlink(fp, g)
 		left = append(left, fp)
@@ -257,9 +264,17 @@ func (s *Set) UnmarshalJSON(b []byte) error {
 func (s *Set) put(g *Group) {
 	s.groups[g.Group] = g
 	heap.Push(&s.due, g)
-	for fp := range g.Members {
+	for fp, m := range g.Members {
 		s.link(fp, g)
+		s.held += ones(m.Holds())
 	}
+}
+
+func ones(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // dueHeap orders groups by due time, then key. A zero due time, "never", is last.

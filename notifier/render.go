@@ -322,8 +322,26 @@ func AllTaken(n *alertd.Notification) bool {
 	return len(firing) > 0 && n.Truncated == 0 && !slices.ContainsFunc(firing, func(a alertd.Notified) bool { return a.Ack == nil })
 }
 
-// Held is how long an alert waited for business hours, "" where it did not wait.
-func Held(a *alertd.Notified, now time.Time) string { return Ago(a.HeldSince, now) }
+// Held says how long an alert waited for business hours, and as what, where it was raised: "held for 2h", "held as warning for
+// 2h"; "" where it did not wait.
+func Held(a *alertd.Notified, now time.Time) string {
+	ago := Ago(a.HeldSince, now)
+	switch {
+	case ago == "":
+		return ""
+	case a.HeldAs != "":
+		return "held as " + Line(string(a.HeldAs), 20) + " for " + ago
+	}
+	return "held for " + ago
+}
+
+// GoesOn says that an alert that is over goes on as a less urgent one; "" where it does not.
+func GoesOn(a *alertd.Notified) string {
+	if a.GoesOnAs == "" {
+		return ""
+	}
+	return "goes on as " + Line(string(a.GoesOnAs), 20)
+}
 
 // Flapping says that an alert comes and goes: "flapping: 6 changes in 30m"; "" where it does not.
 func Flapping(a *alertd.Notified) string {

@@ -272,7 +272,9 @@ func (d calendarDay) note(zone *time.Location) string {
 		notes = append(notes, text)
 	}
 	for _, c := range d.Clocks {
-		notes = append(notes, fmt.Sprintf("clocks change by %s at %s, from %s to %s", c.By, c.At.In(zone).Format("15:04"), c.From, c.To))
+		_, offset := c.At.Add(-time.Second).In(zone).Zone()
+		was := c.At.In(time.FixedZone(c.From, offset))
+		notes = append(notes, fmt.Sprintf("clocks go from %s %s to %s %s", was.Format("15:04"), c.From, c.At.In(zone).Format("15:04"), c.To))
 	}
 	return strings.Join(notes, "; ")
 }

@@ -183,6 +183,9 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
 			s += " after " + took
 		}
+		if on := notifier.GoesOn(a); on != "" {
+			s += ", " + on
+		}
 		if flapping := notifier.Flapping(a); flapping != "" {
 			s += ", " + flapping
 		}
@@ -193,7 +196,7 @@ func history(n *alertd.Notification, a *alertd.Notified) string {
 		s += " (" + ago + ")"
 	}
 	if held := notifier.Held(a, n.PlannedAt); held != "" {
-		s += ", held for " + held
+		s += ", " + held
 	}
 	if flapping := notifier.Flapping(a); flapping != "" {
 		s += ", " + flapping

@@ -306,6 +306,9 @@ func (l *layout) history(a *alertd.Notified) string {
 		if took := notifier.Ago(began, notifier.Ended(&a.Alert)); took != "" {
 			s += " after " + took
 		}
+		if on := notifier.GoesOn(a); on != "" {
+			s += " · " + esc(on, 60)
+		}
 		if flapping := notifier.Flapping(a); flapping != "" {
 			s += " · " + flapping
 		}
@@ -316,7 +319,7 @@ func (l *layout) history(a *alertd.Notified) string {
 		s += " (" + ago + ")"
 	}
 	if held := notifier.Held(a, l.n.PlannedAt); held != "" {
-		s += " · held for " + held
+		s += " · " + esc(held, 60)
 	}
 	if flapping := notifier.Flapping(a); flapping != "" {
 		s += " · *" + flapping + "*"
