@@ -80,7 +80,7 @@ type Alert struct {
 	// Instants of the event's own clock, except where said.
 	ActiveAt   time.Time `json:"active_at"`             // condition became true
 	FiredAt    time.Time `json:"fired_at,omitzero"`     // pending was over
-	GoneAt     time.Time `json:"gone_at,omitzero"`      // condition ended, or was no longer known (no-data, error)
+	GoneAt     time.Time `json:"gone_at,omitzero"`      // condition ended, or was no longer known; zero for what is over since nobody posts it any more
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`  // after keep_firing_for
 	At         time.Time `json:"at"`                    // of the last transition
 	Expires    time.Time `json:"expires,omitzero"`      // an occurrence stands until then, daemon's clock

@@ -56,6 +56,9 @@ func (es episodes) follow(t *alertd.Transition, before *alertd.Alert) {
 		// Nobody said that all is well, and the next occurrence is news: that is no coming and going.
 		delete(es, fp)
 	case before != nil && before.State == alertd.Resolved && t.Alert.State != alertd.Resolved:
+		if fellSilent(before) {
+			return // that it is posted again is no change either: as far as is known it fired all the time
+		}
 		last := episode{before.FiredAt, before.ResolvedAt}
 		if !last.To.After(t.Alert.At.Add(-alertd.FlapWindow)) {
 			delete(es, fp)
@@ -81,11 +84,14 @@ func (es episodes) changes(a *alertd.Alert, at time.Time) (n int) {
 	if a.State.Active() || a.State == alertd.Resolved {
 		count(a.FiredAt)
 	}
-	if a.State == alertd.Resolved {
+	if a.State == alertd.Resolved && !fellSilent(a) {
 		count(a.ResolvedAt)
 	}
 	return n
 }
+
+// fellSilent reports whether an alert is over only because whoever posted it does not any more. That is no recovery.
+func fellSilent(a *alertd.Alert) bool { return a.State == alertd.Resolved && a.GoneAt.IsZero() }
 
 // flapping is how often an alert has changed lately, 0 if that is not often enough to be called flapping. Of one that is
 // over it tells how it was when it ended.

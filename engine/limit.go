@@ -13,11 +13,12 @@ import (
 	"alertd/grouping"
 )
 
-// A destination may have a limit: how many messages it is sent within any minute. A quarter of the places is kept for
-// summaries, and another quarter for what is critical; a message of any other kind leaves by itself while fewer than half
-// are taken. What finds no place is told in one summary, as soon as there is a place for that: at once, and then at equal
-// distances. So nothing waits for longer than a minute divided by the places for summaries, and with a limit of 20 that is
-// twelve seconds. What only brings a message up to date that is there needs no place.
+// A destination may have a limit: how many messages it is sent within any minute. A message leaves by itself while fewer than
+// half of the places are taken. What finds no place is told in one summary, as soon as there is a place for that: a quarter
+// is kept for them, the first at once, and then at equal distances. So nothing waits for longer than a minute divided by the
+// places for summaries, and with a limit of 20 that is twelve seconds. The last quarter is for what is critical and would
+// have to wait for the next summary: so a storm leaves places for the first pages of the next trouble. What only brings a
+// message up to date that is there needs no place.
 //
 // A group has spoken when its message is planned, so whatever becomes of the message, the group says next what is new.
 
@@ -30,7 +31,7 @@ const (
 // places are how many of the messages of a limit are for what.
 type places struct {
 	any      int           // taken by messages of any kind, by themselves
-	critical int           // the same, if they are critical
+	critical int           // the same, if they are critical and no summary can leave now
 	every    time.Duration // between two summaries
 }
 
@@ -42,9 +43,9 @@ func placesOf(limit int) places {
 	}
 }
 
-// of is how many places may be taken before one of its own is none for p.
-func (pl places) of(p *pending) int {
-	if p.urgency() == 0 {
+// of is how many places may be taken before there is none of its own for p. summary says that one can leave now.
+func (pl places) of(p *pending, summary bool) int {
+	if p.urgency() == 0 && !summary {
 		return pl.critical
 	}
 	return pl.any
@@ -171,9 +172,9 @@ func (m *Machine) place(to destination) {
 	pl, taken := placesOf(limit), l.taken(m.now)
 	summary := !l.summary.Add(pl.every).After(m.now) || l.summary.After(m.now) // the latter: the clock was set back
 	waiting := slices.Collect(maps.Keys(l.waiting))
-	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return !summary && taken >= pl.of(p) && !p.aside() })
+	waiting = slices.DeleteFunc(waiting, func(p *pending) bool { return !summary && taken >= pl.of(p, summary) && !p.aside() })
 	slices.SortFunc(waiting, byUrgency)
-	lucky, place := choose(waiting, pl, taken)
+	lucky, place := choose(waiting, pl, taken, summary)
 	for len(lucky) > 0 {
 		n := 1
 		for n < len(lucky) && place[lucky[n]] == place[lucky[0]] {
@@ -216,7 +217,7 @@ func (p *pending) aside() bool {
 
 // choose returns what may leave now of what waits in the order of byUrgency, while so many places are taken, and the place
 // that each gets.
-func choose(waiting []*pending, pl places, taken int) (lucky []*pending, place map[*pending]alertd.Place) {
+func choose(waiting []*pending, pl places, taken int, summary bool) (lucky []*pending, place map[*pending]alertd.Place) {
 	place = map[*pending]alertd.Place{}
 	for _, p := range waiting {
 		switch {
@@ -224,7 +225,7 @@ func choose(waiting []*pending, pl places, taken int) (lucky []*pending, place m
 			continue // what its groups said before goes first
 		case p.aside():
 			place[p] = alertd.PlaceNone
-		case taken < pl.of(p):
+		case taken < pl.of(p, summary):
 			place[p] = alertd.PlaceOwn
 			taken++
 		default:

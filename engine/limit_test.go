@@ -139,7 +139,7 @@ func (w *world) checkSummary(p *alertd.Planned) {
 	limit := simLimits[to]
 	for _, m := range folded {
 		if m.Status() == "firing" && m.Severity() == alertd.Critical && groups[m.Group] == 1 &&
-			within(w.limits.own[to], w.now) < limit-max(limit/4, 1) && !slices.ContainsFunc(folded, func(d alertd.Notification) bool { return d.Digest }) {
+			within(w.limits.own[to], w.now) < limit/2 && !slices.ContainsFunc(folded, func(d alertd.Notification) bool { return d.Digest }) {
 			w.t.Fatalf("%s: %s is critical and is folded while there are places for it: %s", w.now, m.ID, fmt.Sprint(w.limits.own[to]))
 		}
 	}

@@ -72,6 +72,9 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 func (m *Machine) close(a alertd.Alert, at time.Time, why alertd.Reason) {
 	from := a.State
 	a.State, a.GoneAt, a.ResolvedAt, a.At, a.Expires = alertd.Resolved, at, at, at, time.Time{}
+	if why == alertd.ReasonTimeout {
+		a.GoneAt = time.Time{} // nobody said that it is well
+	}
 	m.move(alertd.Transition{From: from, Reason: why, Alert: a}, true)
 }
 

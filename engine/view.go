@@ -63,6 +63,9 @@ func (m *Machine) Held(now time.Time) []alertd.Held {
 					h.Reason, h.Until = alertd.ReasonFlapping, laterOf(calm, g.Due)
 				}
 			}
+			if b := m.raised(a); b != nil && !h.Told && !member.Firing {
+				h.Reason, h.By = alertd.ReasonRaised, b.Fingerprint.String() // no digest tells it, see mentioned
+			}
 			if h.Reason == alertd.ReasonHeld {
 				h.Calendar = g.Calendar
 			}
