@@ -112,3 +112,9 @@ type ReleaseRequest struct {
 	By   string    `json:"by"`
 	From AckSource `json:"from"`
 }
+
+// LetGo is what a release let go.
+type LetGo struct {
+	Groups []GroupKey `json:"groups"`
+	Alerts int        `json:"alerts"` // in all of them, each counted once
+}

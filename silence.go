@@ -277,8 +277,9 @@ type SilencePreview struct {
 	Broad  string       `json:"broad,omitempty"` // why somebody should have a second look at what it hides
 	Since  time.Time    `json:"since"`           // how far back Pages reach
 	Pages  []HiddenPage `json:"pages"`           // the last ones, newest first
-	Paged  int          `json:"paged"`           // how many notifications it would have kept quiet since
+	Paged  int          `json:"paged"`           // how many notifications it would have kept quiet since, however many destinations got each
 	Thin   int          `json:"thin"`            // how many others it would have taken alerts from
+	Alerts int          `json:"alerts"`          // how many alerts that is, each counted once
 }
 
 // HiddenPage is a notification that told what a silence would have hidden.

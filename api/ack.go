@@ -81,11 +81,12 @@ func (a *api) release(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Release == nil {
 		return unavailable("this alertd lets nothing go")
 	}
-	groups, err := a.o.Release(r.Context(), req)
+	gone, err := a.o.Release(r.Context(), req)
 	if err != nil {
 		return err
 	}
-	return success(w, map[string]any{"groups": nonNil(groups)})
+	gone.Groups = nonNil(gone.Groups)
+	return success(w, gone)
 }
 
 // readBody reads a command's body: JSON, all of it known.

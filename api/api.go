@@ -62,8 +62,8 @@ type Options struct {
 	// Ack lets somebody take alerts, or gives them back, and returns which. Its errors are alertd.ErrNotFound,
 	// alertd.ErrInvalid and alertd.ErrStandby, or its own.
 	Ack func(ctx context.Context, req alertd.AckRequest) ([]alertd.Fingerprint, error)
-	// Release lets go what is held, and returns for which groups. Its errors are those of Ack.
-	Release func(ctx context.Context, req alertd.ReleaseRequest) ([]alertd.GroupKey, error)
+	// Release lets go what is held, and returns what that is. Its errors are those of Ack.
+	Release func(ctx context.Context, req alertd.ReleaseRequest) (alertd.LetGo, error)
 
 	// Text is a notification as the console shows it; nil: nobody can say.
 	Text func(n alertd.Notification) string

@@ -21,17 +21,17 @@ func (a *App) Ack(ctx context.Context, req alertd.AckRequest) (taken []alertd.Fi
 	return taken, err
 }
 
-// Release lets go what is held, and returns for which groups. When it returns nil, that is in the journal.
-func (a *App) Release(ctx context.Context, req alertd.ReleaseRequest) (groups []alertd.GroupKey, err error) {
+// Release lets go what is held, and returns what that is. When it returns nil, that is in the journal.
+func (a *App) Release(ctx context.Context, req alertd.ReleaseRequest) (out alertd.LetGo, err error) {
 	err = a.do(ctx, func(l *leader) (engine.Input, error) {
 		in, err := l.machine.PlanRelease(req)
 		if err != nil {
 			return nil, err
 		}
-		groups = in.Released.Groups
+		out = alertd.LetGo{Groups: in.Released.Groups, Alerts: in.Alerts}
 		return in, nil
 	})
-	return groups, err
+	return out, err
 }
 
 // Selected returns the alerts that fire and that a selection names; the error is alertd.ErrNotFound if there are none.

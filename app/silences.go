@@ -60,11 +60,11 @@ func (a *App) PreviewSilence(ctx context.Context, s alertd.Silence) (alertd.Sile
 	out := alertd.SilencePreview{
 		Hides: p.Hides, Firing: p.Firing, Broad: p.Broad, Since: clock().Add(-looksBack), Pages: []alertd.HiddenPage{},
 	}
-	pages, whole, thin, err := a.history.Hidden(ctx, out.Since, previewPages, p.Matches)
+	past, err := a.history.Hidden(ctx, out.Since, previewPages, p.Matches)
 	if err != nil {
 		return out, err
 	}
-	out.Pages = append(out.Pages, pages...)
-	out.Paged, out.Thin = whole, thin
+	out.Pages = append(out.Pages, past.Pages...)
+	out.Paged, out.Thin, out.Alerts = past.Whole, past.Thin, past.Alerts
 	return out, nil
 }

@@ -12,7 +12,10 @@ import (
 const maxReleased = 2_000
 
 // Release brings what [Machine.PlanRelease] returned.
-type Release struct{ Released alertd.Released }
+type Release struct {
+	Released alertd.Released
+	Alerts   int // how many that lets go
+}
 
 func (Release) input() {}
 
@@ -26,9 +29,19 @@ func (m *Machine) PlanRelease(want alertd.ReleaseRequest) (in Release, err error
 		return in, fmt.Errorf("%w: say who lets it go, in at most %d bytes", alertd.ErrInvalid, alertd.MaxAckBy)
 	}
 	in.Released = alertd.Released{By: want.By, From: want.From}
+	leave := map[alertd.Fingerprint]bool{}
 	for g := range m.groups.All() {
-		if m.holds(g, want.Selection) && len(in.Released.Groups) < maxReleased {
-			in.Released.Groups = append(in.Released.Groups, g.Group)
+		if !m.holds(g, want.Selection) || len(in.Released.Groups) == maxReleased {
+			continue
+		}
+		in.Released.Groups = append(in.Released.Groups, g.Group)
+		for fp, member := range g.Members {
+			leave[fp] = leave[fp] || waitsForHours(member)
+		}
+	}
+	for _, is := range leave {
+		if is {
+			in.Alerts++
 		}
 	}
 	if len(in.Released.Groups) == 0 {
@@ -41,7 +54,7 @@ func (m *Machine) PlanRelease(want alertd.ReleaseRequest) (in Release, err error
 func (m *Machine) holds(g *grouping.Group, s alertd.Selection) bool {
 	for fp, member := range g.Members {
 		a := m.alerts.get(fp)
-		if a == nil || member.Told || member.Why != alertd.ReasonHeld && member.Why != alertd.ReasonMuted {
+		if a == nil || !waitsForHours(member) {
 			continue
 		}
 		switch {
@@ -51,6 +64,11 @@ func (m *Machine) holds(g *grouping.Group, s alertd.Selection) bool {
 		}
 	}
 	return false
+}
+
+// waitsForHours reports whether a calendar or a time interval keeps it from being told.
+func waitsForHours(m *grouping.Member) bool {
+	return !m.Told && (m.Why == alertd.ReasonHeld || m.Why == alertd.ReasonMuted)
 }
 
 // release lets groups speak now, whatever the time is.

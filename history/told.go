@@ -11,26 +11,34 @@ import (
 // maxLooked bounds the alerts in notifications that one look-back reads, the newest.
 const maxLooked = 50_000
 
-// Hidden returns the notifications since an instant that told as firing what hides reports true for: how many there are
-// of which nothing is left, of how many others something is, and the newest of them, at most limit. Labels are those
-// that the alert had last. hides is called by one goroutine at a time.
-func (s *Store) Hidden(ctx context.Context, since time.Time, limit int, hides func(at time.Time, ls alertd.Labels) bool) (pages []alertd.HiddenPage, whole, thin int, err error) {
+// HiddenPast is what [Store.Hidden] found.
+type HiddenPast struct {
+	Pages  []alertd.HiddenPage // the newest
+	Whole  int                 // of how many notifications nothing is left
+	Thin   int                 // of how many others something is
+	Alerts int                 // how many alerts they told that were to be hidden, each counted once
+}
+
+// Hidden returns what was told as firing since an instant, and hides reports true for; of the notifications at most limit.
+// What the destinations of a receiver were sent of one group at one instant is one notification. Labels are those that the
+// alert had last. hides is called by one goroutine at a time.
+func (s *Store) Hidden(ctx context.Context, since time.Time, limit int, hides func(at time.Time, ls alertd.Labels) bool) (past HiddenPast, err error) {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, 0, 0, s.explain("read notifications", err)
+		return past, s.explain("read notifications", err)
 	}
 	defer tx.Rollback()
-	rows, err := tx.QueryContext(ctx, `SELECT notifications.id, notifications.time, receiver, fingerprint, alert, notified.severity, service
+	rows, err := tx.QueryContext(ctx, `SELECT notifications.time, receiver, grp, seq, fingerprint, alert, notified.severity, service
 		FROM notifications JOIN notified ON notification = notifications.id
 		WHERE notifications.time >= ? AND status = 'firing' AND state IN (?, ?, ?, ?)
 		ORDER BY notifications.time DESC, pos DESC, n LIMIT ?`,
 		since.UnixMicro(), alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing, maxLooked)
 	if err != nil {
-		return nil, 0, 0, s.explain("read notifications", err)
+		return past, s.explain("read notifications", err)
 	}
 	told, err := collect(rows, scanToldAlert)
 	if err != nil {
-		return nil, 0, 0, s.explain("read notifications", err)
+		return past, s.explain("read notifications", err)
 	}
 	known := map[string]alertd.Labels{}
 	labels := func(fp string) (alertd.Labels, error) {
@@ -48,57 +56,70 @@ func (s *Store) Hidden(ctx context.Context, since time.Time, limit int, hides fu
 		known[fp] = ls
 		return ls, err
 	}
+	alerts := map[string]bool{}
 	for len(told) > 0 {
 		n := 1
-		for n < len(told) && told[n].notification == told[0].notification {
+		for n < len(told) && told[n].page == told[0].page {
 			n++
 		}
-		p := alertd.HiddenPage{Time: told[0].at, Receiver: told[0].receiver, Of: n}
-		hidden := 0
+		p := alertd.HiddenPage{Time: instant(told[0].page.at), Receiver: told[0].page.receiver}
+		hidden, seen := 0, map[string]bool{}
 		for _, t := range told[:n] {
+			if seen[t.fingerprint] {
+				continue // another destination was told of it as well
+			}
+			seen[t.fingerprint] = true
 			ls, err := labels(t.fingerprint)
 			if err != nil {
-				return nil, 0, 0, s.explain("read labels", err)
+				return past, s.explain("read labels", err)
 			}
-			if !hides(t.at, ls) {
+			if !hides(p.Time, ls) {
 				continue
 			}
+			alerts[t.fingerprint] = true
 			if hidden++; len(p.Hides) < maxListed {
 				p.Hides = append(p.Hides, t.hidden)
 			}
 		}
 		told = told[n:]
-		switch p.Whole = hidden == n; {
+		p.Of = len(seen)
+		switch p.Whole = hidden == p.Of; {
 		case hidden == 0:
 			continue
 		case p.Whole:
-			whole++
+			past.Whole++
 		default:
-			thin++
+			past.Thin++
 		}
-		if len(pages) < limit {
-			pages = append(pages, p)
+		if len(past.Pages) < limit {
+			past.Pages = append(past.Pages, p)
 		}
 	}
-	return pages, whole, thin, nil
+	past.Alerts = len(alerts)
+	return past, nil
 }
 
 // maxListed bounds the alerts that are listed of one notification.
 const maxListed = 5
 
 type toldAlert struct {
-	notification, receiver, fingerprint string
-	at                                  time.Time
-	hidden                              alertd.Hidden
+	page        toldPage
+	fingerprint string
+	hidden      alertd.Hidden
+}
+
+// toldPage is what a receiver heard of one group at one instant, wherever.
+type toldPage struct {
+	at            int64
+	receiver, grp string
+	seq           int64
 }
 
 func scanToldAlert(rows *sql.Rows) (t toldAlert, err error) {
-	var at int64
-	if err := rows.Scan(&t.notification, &at, &t.receiver, &t.fingerprint, &t.hidden.Alert, &t.hidden.Severity, &t.hidden.Service); err != nil {
+	if err := rows.Scan(&t.page.at, &t.page.receiver, &t.page.grp, &t.page.seq, &t.fingerprint, &t.hidden.Alert, &t.hidden.Severity, &t.hidden.Service); err != nil {
 		return t, err
 	}
-	t.at = instant(at)
-	t.hidden.Since = t.at
+	t.hidden.Since = instant(t.page.at)
 	t.hidden.Fingerprint, err = alertd.ParseFingerprint(t.fingerprint)
 	return t, err
 }

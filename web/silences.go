@@ -331,7 +331,7 @@ func (p *silencePages) preview(ctx context.Context, f *silenceForm) int {
 		v.Hides = append(v.Hides, silenceHit{levelOf(h.Severity), named(h), sees.moment(h.Since, "")})
 	}
 	if found.Paged > 0 {
-		v.Paged = plural(found.Paged, "notification", "notifications")
+		v.Paged = plural(found.Alerts, "alert", "alerts") + ", in " + plural(found.Paged, "notification", "notifications")
 	}
 	if found.Thin > 0 {
 		v.Others = plural(found.Thin, "other", "others")

@@ -42,7 +42,7 @@ func (d *drawer) PreviewSilence(_ context.Context, s alertd.Silence) (alertd.Sil
 	}
 	hit := []alertd.Hidden{{Alert: "Down", Service: "<b>api", Severity: alertd.Critical, Since: now}}
 	return alertd.SilencePreview{
-		Hides: hit, Firing: 3, Broad: d.broad, Since: now.Add(-time.Hour), Paged: 1, Thin: 2,
+		Hides: hit, Firing: 3, Broad: d.broad, Since: now.Add(-time.Hour), Paged: 1, Thin: 2, Alerts: 4,
 		Pages: []alertd.HiddenPage{{Time: now, Receiver: "ops", Hides: hit, Of: 2}},
 	}, nil
 }
@@ -131,7 +131,7 @@ func TestSilenceForm(t *testing.T) {
 	if !strings.Contains(body, "alertname=&#34;Down&#34;, service=&#34;a\\&#34;b&#34;\nalertname=&#34;Slow&#34;</textarea>") {
 		t.Error("not filled in:", body)
 	}
-	for _, want := range []string{"Would hide now: 1 of 3 that fire", "Down &lt;b&gt;api", "1 notification, and taken alerts from 2 others", "to ops: Down &lt;b&gt;api, of 2 that it told"} {
+	for _, want := range []string{"Would hide now: 1 of 3 that fire", "Down &lt;b&gt;api", "4 alerts, in 1 notification, and taken alerts from 2 others", "to ops: Down &lt;b&gt;api, of 2 that it told"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s", want)
 		}

@@ -39,12 +39,10 @@ func (c *queueReleaseCmd) Run(ctx context.Context, std streams) error {
 	if req.By == "" {
 		req.By = whoami()
 	}
-	var answer struct {
-		Groups []alertd.GroupKey `json:"groups"`
-	}
+	var answer alertd.LetGo
 	if err := c.ask(ctx, http.MethodPost, "/api/v1/queue/release", nil, req, &answer); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "%s released by %s\n", counted(len(answer.Groups), "group", "groups"), printable(req.By))
+	fmt.Fprintf(std.out, "%s in %s released by %s\n", counted(answer.Alerts, "alert", "alerts"), counted(len(answer.Groups), "group", "groups"), printable(req.By))
 	return nil
 }

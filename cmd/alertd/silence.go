@@ -212,11 +212,11 @@ func tellPreview(w io.Writer, p *alertd.SilencePreview, local clock) error {
 		fmt.Fprintf(w, "\nSince %s it would have hidden nothing that was told.\n", local.show(p.Since))
 		return nil
 	}
-	fmt.Fprintf(w, "\nSince %s it would have kept %s quiet", local.show(p.Since), count(p.Paged, "notification"))
+	fmt.Fprintf(w, "\nSince %s it would have hidden %s: %s not sent", local.show(p.Since), count(p.Alerts, "alert"), count(p.Paged, "notification"))
 	if p.Thin > 0 {
-		fmt.Fprintf(w, ", and taken alerts from %s", count(p.Thin, "other"))
+		fmt.Fprintf(w, ", %s shorter", count(p.Thin, "other"))
 	}
-	fmt.Fprintln(w, ":")
+	fmt.Fprintln(w, ".")
 	t := table{head: []string{local.head("TIME"), "RECEIVER", "HIDDEN", "ALERTS"}}
 	for _, page := range p.Pages {
 		hidden := "all"
