@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -26,11 +27,12 @@ func TestTargetRemoved(t *testing.T) {
 	}
 	set["critical.yaml"] = &fstest.MapFile{Data: critical}
 	targets := func(names ...string) *fstest.MapFile {
-		body := "targets:\n"
+		var body strings.Builder
+		body.WriteString("targets:\n")
 		for _, name := range names {
-			body += fmt.Sprintf("- {service: %s, url: 'tcp://127.0.0.1:1', interval: 1s, fall: 1}\n", name)
+			body.WriteString(fmt.Sprintf("- {service: %s, url: 'tcp://127.0.0.1:1', interval: 1s, fall: 1}\n", name))
 		}
-		return &fstest.MapFile{Data: []byte(body)}
+		return &fstest.MapFile{Data: []byte(body.String())}
 	}
 	set["health.yaml"] = targets("old", "staying")
 	a, err := app.New(t.Context(), app.Options{
