@@ -88,6 +88,7 @@ type App struct {
 	leading      atomic.Bool
 	journalState state
 	historyState state
+	projected    *projection // of the journal, into the history
 	ruleErrors   ruleErrors
 
 	cleanups []cleanup
@@ -103,7 +104,7 @@ type cleanup struct {
 func New(ctx context.Context, o Options) (_ *App, err error) {
 	a := &App{
 		o: o, log: o.Log, node: o.Node, queries: make(chan func(*leader)), commands: make(chan command), reloads: make(chan *policy),
-		answers: make(chan alertd.Attempt, 64), startedAt: clock(), spans: newSpans(o.Traces),
+		answers: make(chan alertd.Attempt, 64), startedAt: clock(), spans: newSpans(o.Traces), projected: newProjection(),
 	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)

@@ -53,7 +53,7 @@ func (a *App) handler() http.Handler {
 	if a.traces != nil {
 		pages.Trace = a.traces.trace
 	}
-	return api.New(api.Options{
+	return a.abreast(api.New(api.Options{
 		State: a, History: a.history, Ready: a.readiness, Status: a.status, DeadLetters: a.deadLetters.List,
 		Rules: a.ruleStatus, Series: series{a}, Silences: a,
 		Reload: a.Reload, Metrics: a.metrics.handler(), Log: a.log, ExternalURL: a.external, Version: a.o.Version,
@@ -64,7 +64,7 @@ func (a *App) handler() http.Handler {
 		}),
 		Text:    func(n alertd.Notification) string { return console.Text(&n, a.external) },
 		Release: a.Release, Ack: a.Ack, AckPage: web.Ack(web.AckOptions{Select: a.Selected, Ack: a.Ack, Log: a.log}),
-	})
+	}))
 }
 
 // status tells how far the daemon is.

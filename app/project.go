@@ -2,6 +2,9 @@ package app
 
 import (
 	"context"
+	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	"alertd/history"
@@ -17,13 +20,16 @@ func (a *App) project(ctx context.Context) error {
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
 		seq, err := a.history.LastSeq(ctx)
 		if err == nil {
+			a.projected.reached(seq)
 			err = a.journal.Follow(ctx, seq+1, func(rs []journal.Record) error {
 				if err := a.record(ctx, rs); err != nil {
 					return err
 				}
 				a.historyState.ok()
 				wait = time.Second
-				gather(ctx, rs[len(rs)-1].Commit.Time)
+				newest := rs[len(rs)-1]
+				a.projected.reached(newest.Seq)
+				a.projected.gather(ctx, newest.Commit.Time)
 				return nil
 			})
 		}
@@ -51,8 +57,77 @@ func (a *App) record(ctx context.Context, commits []journal.Record) (err error) 
 	return a.history.Apply(ctx, out)
 }
 
-// gather waits for more of the journal, if the newest that the history has is of now. It is not for one that has to catch up.
-func gather(ctx context.Context, newest time.Time) {
+// abreast lets h answer from a history that has what the journal had when somebody asked: whoever is told of an alert finds it
+// there. In a storm, with more to write than historyPace, the answer is from what there is.
+func (a *App) abreast(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if readsHistory(r.URL.Path) {
+			ctx, stop := context.WithTimeout(r.Context(), historyPace)
+			if seq, err := a.journal.Last(ctx); err == nil { // else /health/ready says why
+				a.projected.wait(ctx, seq)
+			}
+			stop()
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// readsHistory reports whether what is at a path is answered from the history.
+func readsHistory(path string) bool {
+	for _, p := range []string{"/api/v1/history", "/api/v1/notifications", "/api/v1/why", "/alerts/", "/runbooks/"} {
+		if strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return path == "/"
+}
+
+// projection is how far the history is. It is safe for concurrent use.
+type projection struct {
+	hurry chan struct{} // somebody waits; there is room for one
+
+	mu    sync.Mutex
+	seq   uint64        // the last commit that is in it
+	moved chan struct{} // closed at the next one
+}
+
+func newProjection() *projection {
+	return &projection{hurry: make(chan struct{}, 1), moved: make(chan struct{})}
+}
+
+// reached notes that the history has everything up to a commit.
+func (p *projection) reached(seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq = seq
+	close(p.moved)
+	p.moved = make(chan struct{})
+}
+
+// wait returns when the history has everything up to a commit, or when ctx ends.
+func (p *projection) wait(ctx context.Context, seq uint64) {
+	for {
+		p.mu.Lock()
+		there, moved := p.seq >= seq, p.moved
+		p.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case p.hurry <- struct{}{}:
+		default: // another one waits
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// gather waits for more of the journal, if the newest that the history has is of now and nobody asks for what follows. It is not
+// for a history that has to catch up.
+func (p *projection) gather(ctx context.Context, newest time.Time) {
 	age := clock().Sub(newest)
 	if age < 0 || age >= historyPace {
 		return
@@ -61,6 +136,7 @@ func gather(ctx context.Context, newest time.Time) {
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-p.hurry:
 	case <-ctx.Done():
 	}
 }
