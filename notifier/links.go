@@ -99,7 +99,9 @@ func HomeLink(n *alertd.Notification, external string) string {
 		return Link(base.JoinPath("alerts", n.Alerts[0].Fingerprint.String()).String())
 	}
 	list := base.JoinPath("/")
-	list.RawQuery = url.Values{"notification": {n.ID}}.Encode()
+	if n.ID != "" { // a draft is no message yet
+		list.RawQuery = url.Values{"notification": {n.ID}}.Encode()
+	}
 	return Link(list.String())
 }
 

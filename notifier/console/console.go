@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -160,7 +161,11 @@ func (p *page) alert(n *alertd.Notification, a *alertd.Notified) {
 			p.wrapped("Do next", s)
 		}
 	}
-	p.wrapped("Value", notifier.Value(a.Value)+", "+history(n, a))
+	if v := a.Measured(); math.IsNaN(float64(v)) {
+		p.wrapped("State", history(n, a))
+	} else {
+		p.wrapped("Value", notifier.Value(v)+", "+history(n, a))
+	}
 	if u := notifier.Runbook(&a.Alert); u != "" {
 		p.field("Runbook", "Runbook", u)
 	}

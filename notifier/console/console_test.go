@@ -104,3 +104,21 @@ func TestAckLinks(t *testing.T) {
 		}
 	}
 }
+
+// A digest that is a draft has no id that a link could name, and what somebody else has judged has no value.
+func TestDraftOfWhatWasPosted(t *testing.T) {
+	n := sendertest.Gallery()["digest"]
+	n.ID = ""
+	for i := range n.Alerts {
+		n.Alerts[i].Rule = alertd.RulePosted
+	}
+	var b strings.Builder
+	if _, err := console.New(&b, false, "http://alertd.example.org").Send(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	for text, there := range map[string]bool{"  Acks      http://alertd.example.org/\n": true, "  State     firing since": true, "  Value ": false} {
+		if strings.Contains(b.String(), text) != there {
+			t.Errorf("%q: want %t in\n%s", text, there, b.String())
+		}
+	}
+}

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -314,7 +315,10 @@ func (l *layout) history(a *alertd.Notified) string {
 		}
 		return s
 	}
-	s := "Value " + notifier.Value(a.Value) + " · since " + date(began)
+	s := "Since " + date(began)
+	if v := a.Measured(); !math.IsNaN(float64(v)) {
+		s = "Value " + notifier.Value(v) + " · since " + date(began)
+	}
 	if ago := notifier.Ago(began, l.n.PlannedAt); ago != "" {
 		s += " (" + ago + ")"
 	}
