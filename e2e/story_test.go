@@ -126,27 +126,36 @@ func TestWarningWaitsForBusinessHours(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shop)
 	w.metric("slow", "api", 6)
-	var queue []struct {
-		Alert    struct{ Labels map[string]string }
-		Reason   string
-		Calendar string
-		Until    time.Time
+	var queue struct {
+		Held []struct {
+			Alert    struct{ Labels map[string]string }
+			Reason   string
+			Calendar string
+			Until    time.Time
+		}
+		Digests []struct {
+			Until  time.Time
+			Firing []struct{ Count int }
+		}
 	}
 	w.eventually(func() error {
 		if err := json.Unmarshal([]byte(w.alertd("queue", "-o", "json")), &queue); err != nil {
 			return err
 		}
-		if len(queue) != 1 {
-			return fmt.Errorf("the queue has %d items", len(queue))
+		if len(queue.Held) != 1 || len(queue.Digests) != 1 {
+			return fmt.Errorf("the queue has %d items and %d digests", len(queue.Held), len(queue.Digests))
 		}
 		return nil
 	})
-	h := queue[0]
+	h, d := queue.Held[0], queue.Digests[0]
 	opens := time.Now().UTC().AddDate(0, 0, 3).Truncate(24 * time.Hour).Add(9 * time.Hour)
 	if h.Alert.Labels["alertname"] != "Slow" || h.Reason != "held" || h.Calendar != "office" || !h.Until.Equal(opens) {
 		t.Errorf("held: %+v, want until %s", h, opens)
 	}
-	if got := w.alertd("queue"); !strings.Contains(got, "held by office") {
+	if !d.Until.Equal(opens) || len(d.Firing) != 1 || d.Firing[0].Count != 1 {
+		t.Errorf("the digest as it would be: %+v, want one alert at %s", d, opens)
+	}
+	if got := w.alertd("queue"); !strings.Contains(got, "held by office") || !strings.Contains(got, "1 warning still firing") {
 		t.Errorf("alertd queue: %s", got)
 	}
 
