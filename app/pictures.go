@@ -18,16 +18,12 @@ const picturesFor = 2 * time.Minute
 // whether the thread has its picture. It waits until the history knows everything up to that commit.
 func (a *App) illustrateMissed(ctx context.Context, upTo uint64, alerts []alertd.Alert) {
 	since := clock().Add(-picturesFor)
-	for seq := uint64(0); seq < upTo; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(100 * time.Millisecond):
-		}
-		seq, _ = a.history.LastSeq(ctx) // project says aloud what is wrong with the history
-		if clock().Sub(since) > 2*picturesFor {
-			return
-		}
+	waiting, stop := context.WithTimeout(ctx, picturesFor)
+	a.projected.wait(waiting, upTo) // project says aloud what is wrong with the history
+	late := waiting.Err() != nil
+	stop()
+	if late {
+		return
 	}
 	pages, err := a.history.Notifications(ctx, history.Filter{Since: since, State: string(alertd.Delivered), Limit: maxLooking})
 	if err != nil {
