@@ -40,6 +40,13 @@ func newFake(now func() time.Time) *fake {
 	return &fake{now: now, alerts: map[alertd.Fingerprint]alertd.Standing{}, silences: map[string]alertd.Silence{}}
 }
 
+// lastActor returns who changed a silence last.
+func (f *fake) lastActor() alertd.Actor {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.by
+}
+
 func (f *fake) Post(_ context.Context, alerts []alertd.Posted) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -98,7 +98,7 @@ func TestAmtool(t *testing.T) {
 		t.Fatal(err)
 	}
 	am.run("silence", "expire", id)
-	if by := state.by; by.By != "" || by.From != alertd.FromAPI || !strings.HasPrefix(by.Client, "127.0.0.1, ") {
+	if by := state.lastActor(); by.By != "" || by.From != alertd.FromAPI || !strings.HasPrefix(by.Client, "127.0.0.1, ") {
 		t.Errorf("ended %s", by)
 	}
 	am.expect(`^ID Matchers Ends At Created By Comment$`, "silence", "query")
