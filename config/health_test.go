@@ -56,7 +56,7 @@ func TestParseMicro(t *testing.T) {
 		}
 	}
 	_, err := config.ParseHealth("health.yaml", []byte("discover:\n  nats: {}\n  nats_micro: {interval: 10ms}\n"))
-	want := `health.yaml:2:3: unknown key "nats" in discover; it knows nats_micro
+	want := `health.yaml:2:3: unknown key "nats" in discover; did you mean "nats_micro"?
 health.yaml:3:26: interval 10ms is shorter than 1s`
 	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"alertd"
 )
 
 // Pos is a place in a file. Lines and columns count from 1.
@@ -57,49 +59,10 @@ func join(problems []*Error) error {
 	return errors.Join(errs...)
 }
 
-// nearest is the one of names that a person most likely meant, or "".
-func nearest(name string, names []string) string {
-	best, least := "", max(2, len(name)/3)+1
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if d := distance(strings.ToLower(name), n); d < least {
-			best, least = n, d
-		}
-	}
-	if least >= len(name) { // every letter is wrong: no likeness at all
-		return ""
-	}
-	return best
-}
-
 // didYouMean is a hint to append to an error, or "".
 func didYouMean(name string, names []string) string {
-	if n := nearest(name, names); n != "" {
+	if n := alertd.Nearest(name, names); n != "" {
 		return fmt.Sprintf("; did you mean %q?", n)
 	}
 	return ""
-}
-
-// distance counts the letters to insert, delete or replace that make b of a (Levenshtein). Long names are unlike.
-func distance(a, b string) int {
-	const long = 64
-	if len(a) > long || len(b) > long {
-		return long
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

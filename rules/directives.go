@@ -110,11 +110,7 @@ func (p *fileParser) settings(n *yaml.Node, what string, f map[string]field, kno
 		case there:
 			p.fail(key, fmt.Sprintf("%q is there twice for %s", d.key, what), "remove one of them")
 		case !slices.Contains(known, d.key):
-			fix := "one of " + strings.Join(known, ", ") + " can stand here"
-			if near := nearest(d.key, known); near != "" {
-				fix = fmt.Sprintf("did you mean %q?", near)
-			}
-			p.fail(key, fmt.Sprintf("unknown setting %q above %s", d.key, what), fix)
+			p.fail(key, fmt.Sprintf("unknown setting %q above %s", d.key, what), instead(d.key, known))
 		default:
 			f[d.key] = field{key, value}
 		}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
+
+	"alertd"
 )
 
 // problem is one mistake in a rule file. Its text ends with what to type next.
@@ -151,16 +153,20 @@ func (r *reader) fields(n *yaml.Node, what string, known ...string) map[string]f
 	out := make(map[string]field)
 	for _, f := range r.pairs(n, what, 0) {
 		if !slices.Contains(known, f.key.Value) {
-			fix := "one of " + strings.Join(known, ", ") + " can stand here"
-			if near := nearest(f.key.Value, known); near != "" {
-				fix = fmt.Sprintf("did you mean %q?", near)
-			}
-			r.fail(f.key, fmt.Sprintf("unknown field %q in %s", f.key.Value, what), fix)
+			r.fail(f.key, fmt.Sprintf("unknown field %q in %s", f.key.Value, what), instead(f.key.Value, known))
 			continue
 		}
 		out[f.key.Value] = f
 	}
 	return out
+}
+
+// instead is what to write in place of an unknown word.
+func instead(word string, known []string) string {
+	if near := alertd.Nearest(word, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "one of " + strings.Join(known, ", ") + " can stand here"
 }
 
 // items is a sequence.
@@ -278,38 +284,4 @@ func (r *reader) locate(n *yaml.Node, off int) (line, column int) {
 		off -= len(cut) + 1
 	}
 	return n.Line, n.Column
-}
-
-// nearest is the known word that a typing mistake probably meant, if one is near.
-func nearest(word string, known []string) string {
-	best, at := "", 3
-	for _, k := range known {
-		if d := distance(word, k); d < at && d < len(k) {
-			best, at = k, d
-		}
-	}
-	return best
-}
-
-// distance is the edit distance (Levenshtein) in bytes. Words longer than any field are not worth the work.
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

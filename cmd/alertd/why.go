@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"strings"
 	"time"
 
 	"alertd"
@@ -67,39 +66,15 @@ func (c *whyCmd) meant(ctx context.Context) string {
 	if c.What == "" || c.get(ctx, "/api/v1/alerts", nil, &answer) != nil {
 		return ""
 	}
-	best, least := "", max(1, min(len(c.What)/3, 5)) // at most so many wrong letters
+	names := make([]string, 0, len(answer.Alerts))
 	for _, a := range answer.Alerts {
-		name := a.Labels[alertd.LabelAlert]
-		if d := distance(strings.ToLower(c.What), strings.ToLower(name)); d < least || d == least && (best == "" || name < best) {
-			best, least = name, d
-		}
+		names = append(names, a.Labels[alertd.LabelAlert])
 	}
+	best := alertd.Nearest(c.What, names)
 	if best == "" || best == c.What {
 		return ""
 	}
 	return ", did you mean " + printable(best) + "?"
-}
-
-// distance is how many letters have to be put in, left out or changed to make b of a.
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range x {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range y {
-			change := diagonal
-			if x[i] != y[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(y)]
 }
 
 func (c *whyCmd) query() (url.Values, error) {
