@@ -8,8 +8,11 @@ type Commit struct {
 	Node       string    `json:"node"`  // who wrote it
 	Time       time.Time `json:"time"`
 	Checkpoint uint64    `json:"checkpoint"` // every event up to this sequence of EVENTS is evaluated
-	Prev       string    `json:"prev"`       // SHA-256 of the previous commit's bytes, hexadecimal; "" for the first
-	Entries    []Entry   `json:"entries,omitempty"`
+	// Events is when the stream EVENTS was made in which Checkpoint counts: one that was deleted and made anew counts from 1. Zero: as
+	// in the commit before. The first commit of an epoch says it.
+	Events  time.Time `json:"events,omitzero"`
+	Prev    string    `json:"prev"` // SHA-256 of the previous commit's bytes, hexadecimal; "" for the first
+	Entries []Entry   `json:"entries,omitempty"`
 }
 
 // Entry is one decision. Exactly one of the pointers is set. Folding entries in order gives the engine's state.

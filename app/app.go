@@ -84,8 +84,9 @@ type App struct {
 
 	spans        *spans // nil: nothing is traced
 	startedAt    time.Time
-	readyOnce    sync.Once
+	ready        atomic.Bool // it has been said
 	leading      atomic.Bool
+	leadState    state // why this node, which would lead, cannot
 	journalState state
 	historyState state
 	projected    *projection // of the journal, into the history
@@ -175,8 +176,7 @@ func (a *App) openBus(ctx context.Context) (err error) {
 		return err
 	}
 	a.onClose("nats", a.bus.Close)
-	limits := natsbus.Limits{EventsMaxAge: a.o.Config.Events.MaxAge, EventsMaxBytes: a.o.Config.Events.MaxBytes}
-	if err := a.bus.EnsureStreams(ctx, limits); err != nil {
+	if err := a.ensureStreams(ctx); err != nil {
 		return err
 	}
 	if a.deadLetters, err = ingest.EnsureDeadLetters(ctx, a.bus.JetStream()); err != nil {
@@ -191,6 +191,11 @@ func (a *App) openBus(ctx context.Context) (err error) {
 	}
 	a.onClose("nodes", a.nodes.Leave)
 	return nil
+}
+
+// ensureStreams makes the streams that there have to be, where somebody has deleted them too.
+func (a *App) ensureStreams(ctx context.Context) error {
+	return a.bus.EnsureStreams(ctx, natsbus.Limits{EventsMaxAge: a.o.Config.Events.MaxAge, EventsMaxBytes: a.o.Config.Events.MaxBytes})
 }
 
 // openHistory opens the projection. One that is damaged, or that knows more than the journal and so belongs to one that is gone,
@@ -335,45 +340,12 @@ func (a *App) Reload(ctx context.Context) error {
 	return nil
 }
 
-// lead becomes the leader, leads, and stands by again when another node has taken over. It ends with ctx, after
-// what is on its way has been answered or given up.
-func (a *App) lead(ctx context.Context) error {
-	for {
-		standby := time.AfterFunc(leaseTTL/2, func() { a.sayReady("standby") })
-		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), a.node, leaseTTL)
-		standby.Stop()
-		if err != nil {
-			if ctx.Err() != nil {
-				return a.drain(nil)
-			}
-			return err
-		}
-		l, err := a.reign(ctx, lease)
-		a.leading.Store(false)
-		switch {
-		case ctx.Err() != nil:
-			err := a.drain(l)
-			return errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
-		case errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrUnknown), errors.Is(err, errLeaseLost):
-			a.log.Warn("not the leader any more, standing by", "error", err)
-			_ = lease.Release(ctx) // it may be somebody else's: then there is nothing to release
-		default:
-			return err
-		}
-	}
-}
-
-// leaseTTL is how long a leader may be silent before another node takes over.
-const leaseTTL = 2 * time.Second
-
 // sayReady writes the line that those who start the daemon wait for, once.
 func (a *App) sayReady(role string) {
-	a.readyOnce.Do(func() {
+	if !a.ready.Swap(true) {
 		a.log.Info("ready", "http", a.HTTP(), "nats", a.NATS(), "role", role, "version", a.o.Version, "node", a.node)
-	})
+	}
 }
-
-var errLeaseLost = errors.New("the lease is lost")
 
 // reign folds the journal and runs the loop until it ends.
 func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) {
@@ -393,7 +365,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external, Now: time.Now}, now)
 	// The first commit of an epoch fences whoever led before.
 	l.entries = l.machine.Step(now, engineInput(p))
-	if err := l.remember(ctx, now, l.checkpoint); err != nil {
+	if err := l.remember(ctx, alertd.Commit{Time: now, Checkpoint: l.checkpoint, Events: l.eventsMade, Entries: l.entries}); err != nil {
 		return l, err
 	}
 	l.entries = nil
@@ -432,6 +404,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 		<-answered
 	}()
 	a.leading.Store(true)
+	a.leadState.ok()
 	a.sayReady("leader")
 	a.log.Info("leading", "epoch", l.epoch)
 	return l, l.run(run)

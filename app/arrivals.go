@@ -21,8 +21,13 @@ func (l *leader) meet(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("events: %w", err)
 	}
-	in := stream.CachedInfo().State
+	made, in := stream.CachedInfo().Created, stream.CachedInfo().State
+	before := l.eventsMade
+	l.eventsMade = made
 	switch {
+	case l.checkpoint > 0 && !before.IsZero() && !before.Equal(made):
+		l.log.Error("the stream of events was deleted and made anew; reading all that it has", "evaluated", l.checkpoint, "made", made)
+		l.checkpoint = 0
 	case l.checkpoint > in.LastSeq:
 		l.log.Error("the stream of events ends before what was evaluated: it was made anew, or lost its end in a crash; reading all that it has",
 			"evaluated", l.checkpoint, "newest", in.LastSeq)

@@ -51,9 +51,10 @@ type leader struct {
 	verdicts []alertd.Verdict
 
 	// Where the reader of events starts; these do not change afterwards.
-	met     uint64 // the checkpoint
-	backlog uint64 // the newest event that was there; 0: nothing that need be read before ticks
-	from    ingest.Start
+	met        uint64    // the checkpoint
+	eventsMade time.Time // when the stream was made
+	backlog    uint64    // the newest event that was there; 0: nothing that need be read before ticks
+	from       ingest.Start
 
 	read        uint64 // up to which event the stream is read
 	arrivedAt   time.Time
@@ -83,6 +84,7 @@ type arrival struct {
 // saved is what a snapshot holds: the engine's state, and up to which event it has been decided.
 type saved struct {
 	Checkpoint uint64          `json:"checkpoint"`
+	Events     time.Time       `json:"events,omitzero"` // see alertd.Commit
 	Engine     json.RawMessage `json:"engine,omitempty"`
 
 	// Traceparents of the newest decision about each alert, as far as they are remembered.
@@ -99,14 +101,14 @@ func (l *leader) fold(ctx context.Context) error {
 		if err = json.Unmarshal(state, &s); err == nil {
 			var m *engine.Machine
 			if m, err = engine.Restore(s.Engine); err == nil {
-				l.machine, l.checkpoint, l.seq = m, s.Checkpoint, from
+				l.machine, l.checkpoint, l.eventsMade, l.seq = m, s.Checkpoint, s.Events, from
 				l.traces.restore(s.Decided)
 			}
 		}
 	}
 	if err != nil {
 		l.log.Warn("snapshot not used, folding the whole journal", "error", err)
-		l.checkpoint, l.seq = 0, 0
+		l.checkpoint, l.eventsMade, l.seq = 0, time.Time{}, 0
 	}
 	commits := 0
 	err = l.journal.Replay(ctx, l.seq+1, func(seq uint64, c alertd.Commit) error {
@@ -114,6 +116,9 @@ func (l *leader) fold(ctx context.Context) error {
 			l.machine.Apply(e)
 		}
 		l.seq, l.checkpoint = seq, c.Checkpoint
+		if !c.Events.IsZero() {
+			l.eventsMade = c.Events
+		}
 		commits++
 		return nil
 	})
@@ -269,7 +274,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	if len(l.entries) == 0 && (checkpoint == l.checkpoint || now.Sub(l.committedAt) < checkpointEvery) {
 		return nil
 	}
-	if err := l.remember(ctx, now, checkpoint); err != nil {
+	if err := l.remember(ctx, alertd.Commit{Time: now, Checkpoint: checkpoint, Entries: l.entries}); err != nil {
 		return err
 	}
 	l.checkpoint, l.committedAt = checkpoint, now
@@ -289,16 +294,20 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	return nil
 }
 
-// remember appends the entries as one commit. Nothing may be said before it is remembered, so while the journal cannot be
+// remember appends a commit. Nothing may be said before it is remembered, so while the journal cannot be
 // written, the loop waits here, and says so in readiness.
-func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64) (err error) {
-	c := alertd.Commit{Epoch: l.epoch, Node: l.node, Time: now, Checkpoint: checkpoint, Entries: l.entries}
+func (l *leader) remember(ctx context.Context, c alertd.Commit) (err error) {
+	c.Epoch, c.Node = l.epoch, l.node
 	ctx, span := l.traces.appending(ctx, &c)
 	defer func() { ended(span, err) }()
+	var told time.Time
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		started := time.Now()
 		seq, err := l.journal.Append(ctx, c)
 		if err == nil {
+			if !told.IsZero() {
+				l.log.InfoContext(ctx, "journal written again")
+			}
 			l.seq = seq
 			l.metrics.commit.Observe(time.Since(started).Seconds())
 			l.journalState.ok()
@@ -309,7 +318,10 @@ func (l *leader) remember(ctx context.Context, now time.Time, checkpoint uint64)
 			return fmt.Errorf("journal: %w", err)
 		}
 		l.journalState.failed(err)
-		l.log.ErrorContext(ctx, "journal not written, nothing is sent until it is", "error", err, "retry_in", wait)
+		if started.Sub(told) > time.Minute {
+			told = started
+			l.log.ErrorContext(ctx, "journal not written, nothing is sent until it is; trying again all the time", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -355,6 +367,7 @@ func (l *leader) next() time.Time {
 func (l *leader) snapshot(ctx context.Context) {
 	if err := l.journal.SaveSnapshot(ctx, l.seq, snapshotOf{l}); err != nil {
 		l.log.Warn("snapshot not saved, the next start folds more of the journal", "error", err)
+		l.unsaved /= 2 // not at every turn: it takes a while where the store does not answer
 		return
 	}
 	l.unsaved = 0
@@ -365,7 +378,7 @@ type snapshotOf struct{ *leader }
 
 // WriteTo implements io.WriterTo.
 func (l snapshotOf) WriteTo(w io.Writer) (n int64, err error) {
-	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Decided: l.traces.save()})
+	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Events: l.eventsMade, Decided: l.traces.save()})
 	if err != nil {
 		return 0, err
 	}

@@ -125,11 +125,13 @@ func (a *App) checkJournal(ctx context.Context) (alertd.HealthStatus, error) {
 	if since, err := a.journalState.get(); err != nil {
 		return alertd.Unhealthy, errorSince(err, since)
 	}
-	if !a.leading.Load() {
-		return a.notLeading()
+	if since, err := a.leadState.get(); err != nil && !a.leading.Load() {
+		return alertd.Unhealthy, errorSince(err, since)
 	}
-	_, err := a.journal.Last(ctx)
-	return alertd.Unhealthy, err
+	if _, err := a.journal.Last(ctx); err != nil || a.leading.Load() {
+		return alertd.Unhealthy, err
+	}
+	return a.notLeading()
 }
 
 // notLeading is how well a node is that does not lead. With an embedded server there is nobody else who could.

@@ -59,28 +59,37 @@ func (e *GapError) Error() string {
 	return fmt.Sprintf("stream %s: %d messages (%d to %d) were gone before they were read; raise its max_age or max_bytes", e.Stream, e.To-e.From+1, e.From, e.To)
 }
 
-// RewoundError says that the stream ends before the place from which to go on: it was made anew, or it lost its end in
-// a crash. Sequences are then used a second time, and what was read under them is not what is there now.
+// RewoundError says that the stream was made anew, or that it ends before the place from which to go on, as it lost its
+// end in a crash. Sequences are then used a second time, and what was read under them is not what is there now.
 type RewoundError struct {
 	Stream     string
-	Next, Last uint64 // the sequence that was to be read next; the last one that the stream has
+	Next, Last uint64    // the sequence that was to be read next; the last one that the stream has
+	Made       time.Time // when it was made anew, while it was read; zero: nobody saw that
 }
 
-// Error names the stream and both places.
+// Error names the stream and what happened.
 func (e *RewoundError) Error() string {
+	if !e.Made.IsZero() {
+		return fmt.Sprintf("stream %s was deleted and made anew at %s", e.Stream, e.Made.UTC().Format(time.RFC3339))
+	}
 	return fmt.Sprintf("stream %s ends at %d, but was already read up to %d: it was made anew or lost its end in a crash", e.Stream, e.Last, e.Next-1)
 }
 
-// streamBounds are the first and the last sequence of the stream. An empty stream has first = last + 1.
-func streamBounds(ctx context.Context, js jetstream.JetStream, stream string) (first, last uint64, err error) {
+// bounds are the first and the last sequence of a stream, and when it was made. An empty stream has first = last + 1.
+type bounds struct {
+	first, last uint64
+	made        time.Time
+}
+
+func boundsOf(ctx context.Context, js jetstream.JetStream, stream string) (bounds, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	s, err := js.Stream(ctx, stream)
 	if err != nil {
-		return 0, 0, fmt.Errorf("stream %s: %w", stream, err)
+		return bounds{}, fmt.Errorf("stream %s: %w", stream, err)
 	}
-	state := s.CachedInfo().State
-	return max(state.FirstSeq, 1), state.LastSeq, nil
+	info := s.CachedInfo()
+	return bounds{max(info.State.FirstSeq, 1), info.State.LastSeq, info.Created}, nil
 }
 
 // Read hands the messages of the stream to fn, in order, each once, until ctx ends or fn fails; it returns the
@@ -95,8 +104,8 @@ func streamBounds(ctx context.Context, js jetstream.JetStream, stream string) (f
 // Every few seconds Read compares the end of the stream with what came, because a consumer that starves does not
 // know it.
 //
-// Where the stream has lost wanted messages Read says so, see [ReadOptions]; where it ends before from, Read ends
-// with a [*RewoundError].
+// Where the stream has lost wanted messages Read says so, see [ReadOptions]; where it ends before from, or was made
+// anew, Read ends with a [*RewoundError]; where it is gone, with jetstream.ErrStreamNotFound.
 func Read(ctx context.Context, js jetstream.JetStream, stream string, from Start, o ReadOptions, fn func(batch []Message) error) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -164,9 +173,10 @@ type reader struct {
 	stream  string
 	from    Start
 	o       ReadOptions
-	next    uint64 // sequence wanted next; 0 while it is not known, as reading starts by time
-	checked uint64 // next at the last look of the watchdog
-	behind  bool   // at the last look there was something to read
+	next    uint64    // sequence wanted next; 0 while it is not known, as reading starts by time
+	checked uint64    // next at the last look of the watchdog
+	behind  bool      // at the last look there was something to read
+	made    time.Time // the stream, when reading began
 	source  *source
 }
 
@@ -218,21 +228,38 @@ func final(err error) bool {
 
 // begin looks whether the stream has what is wanted.
 func (r *reader) begin(ctx context.Context) error {
-	first, last, err := streamBounds(ctx, r.js, r.stream)
-	switch {
-	case err != nil:
+	b, err := boundsOf(ctx, r.js, r.stream)
+	if err != nil {
 		return err
-	case r.next > last+1:
-		return &RewoundError{Stream: r.stream, Next: r.next, Last: last}
-	case r.next > 0 && first > r.next:
-		return r.gap(first)
+	}
+	r.made = b.made
+	switch {
+	case r.next > b.last+1:
+		return &RewoundError{Stream: r.stream, Next: r.next, Last: b.last}
+	case r.next > 0 && b.first > r.next:
+		return r.gap(b.first)
 	default:
 		return nil
 	}
 }
 
+// same looks whether the stream is still the one that reading began with.
+func (r *reader) same(b bounds) error {
+	if b.made.Equal(r.made) {
+		return nil
+	}
+	return &RewoundError{Stream: r.stream, Next: r.next, Last: b.last, Made: b.made}
+}
+
 // connect makes a consumer at the wanted place.
 func (r *reader) connect(ctx context.Context) error {
+	b, err := boundsOf(ctx, r.js, r.stream)
+	if err == nil {
+		err = r.same(b)
+	}
+	if err != nil {
+		return err
+	}
 	cfg := jetstream.ConsumerConfig{
 		AckPolicy:         jetstream.AckNonePolicy,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
@@ -298,7 +325,7 @@ func (r *reader) starves(ctx context.Context) (bool, error) {
 		r.checked, r.behind = r.next, false
 		return false, nil
 	}
-	first, last, err := streamBounds(ctx, r.js, r.stream)
+	b, err := boundsOf(ctx, r.js, r.stream)
 	switch {
 	case err != nil && final(err):
 		return false, err
@@ -306,18 +333,23 @@ func (r *reader) starves(ctx context.Context) (bool, error) {
 		return false, nil
 	case r.next == 0 || r.source.waiting():
 		return false, nil
-	case r.next > last+1:
-		return false, &RewoundError{Stream: r.stream, Next: r.next, Last: last}
-	case first > r.next: // all that was wanted went; the next message, which would tell, may be long in coming
-		if err := r.gap(first); err != nil {
+	}
+	if err := r.same(b); err != nil {
+		return false, err
+	}
+	if r.next > b.last+1 {
+		return false, &RewoundError{Stream: r.stream, Next: r.next, Last: b.last}
+	}
+	if b.first > r.next { // all that was wanted went; the next message, which would tell, may be long in coming
+		if err := r.gap(b.first); err != nil {
 			return false, err
 		}
 	}
-	if r.next > last || !r.behind {
-		r.behind = r.next <= last
+	if r.next > b.last || !r.behind {
+		r.behind = r.next <= b.last
 		return false, nil
 	}
-	r.o.Log.Warn("stream reader starves, reading anew", "stream", r.stream, "next", r.next, "last", last)
+	r.o.Log.Warn("stream reader starves, reading anew", "stream", r.stream, "next", r.next, "last", b.last)
 	r.behind = false
 	return true, nil
 }

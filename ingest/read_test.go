@@ -148,10 +148,10 @@ func TestReadFrom(t *testing.T) {
 			t.Errorf("%+v: %d messages, %v", c.from, len(seqs), err)
 		}
 	}
-	if first, last, err := streamBounds(t.Context(), js, "EVENTS"); first != 1 || last != 5000 || err != nil {
-		t.Errorf("bounds %d to %d, %v", first, last, err)
+	if b, err := boundsOf(t.Context(), js, "EVENTS"); b.first != 1 || b.last != 5000 || err != nil {
+		t.Errorf("bounds %+v, %v", b, err)
 	}
-	if _, _, err := streamBounds(t.Context(), js, "NONE"); !errors.Is(err, jetstream.ErrStreamNotFound) {
+	if _, err := boundsOf(t.Context(), js, "NONE"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("bounds of nothing: %v", err)
 	}
 	if err := Read(t.Context(), js, "NONE", Start{}, ReadOptions{}, nil); !errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -235,6 +235,30 @@ func TestReadOfAStreamMadeAnew(t *testing.T) {
 	_, err := read(t, js, Start{Seq: 10}, ReadOptions{}, 0)
 	var rewound *RewoundError
 	if !errors.As(err, &rewound) || rewound.Next != 10 || rewound.Last != 3 {
+		t.Errorf("%v", err)
+	}
+}
+
+// Somebody deletes the stream and makes it again while it is read: sequences begin anew, and what has one that was read before
+// is not taken for read.
+func TestReadWhileTheStreamIsMadeAnew(t *testing.T) {
+	js := newNode(t).connect(t)
+	makeStream(t, js, -1)
+	send(t, js, 1, 3)
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("never noticed"))
+	defer cancel()
+	err := Read(ctx, js, "EVENTS", Start{Seq: 1}, ReadOptions{}, func(batch []Message) error {
+		if batch[len(batch)-1].Seq == 3 {
+			if err := js.DeleteStream(t.Context(), "EVENTS"); err != nil {
+				t.Fatal(err)
+			}
+			makeStream(t, js, -1)
+			send(t, js, 1, 5)
+		}
+		return nil
+	})
+	var rewound *RewoundError
+	if !errors.As(err, &rewound) || rewound.Made.IsZero() || rewound.Last != 5 {
 		t.Errorf("%v", err)
 	}
 }

@@ -17,6 +17,9 @@ func marshal(c *alertd.Commit) ([]byte, error) {
 	o.text("node", c.Node)
 	o.time("time", c.Time)
 	o.uint("checkpoint", c.Checkpoint)
+	if !c.Events.IsZero() {
+		o.time("events", c.Events)
+	}
 	o.text("prev", c.Prev)
 	if len(c.Entries) > 0 {
 		o.name("entries")

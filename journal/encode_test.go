@@ -21,7 +21,11 @@ func TestEncodeIsJSON(t *testing.T) {
 	t.Parallel()
 	kinds := reflect.TypeFor[alertd.Entry]()
 	rapid.Check(t, func(t *rapid.T) {
-		c := alertd.Commit{Epoch: rapid.Uint64().Draw(t, "epoch"), Node: text.Draw(t, "node"), Time: instant(t), Checkpoint: 7, Prev: text.Draw(t, "prev")}
+		var events time.Time
+		if rapid.Bool().Draw(t, "events") {
+			events = instant(t)
+		}
+		c := alertd.Commit{Epoch: rapid.Uint64().Draw(t, "epoch"), Node: text.Draw(t, "node"), Time: instant(t), Checkpoint: 7, Events: events, Prev: text.Draw(t, "prev")}
 		for range rapid.IntRange(0, 4).Draw(t, "entries") {
 			e := alertd.Entry{Time: instant(t)}
 			kind := rapid.IntRange(1, kinds.NumField()-1).Draw(t, "kind")

@@ -50,7 +50,11 @@ type holder struct {
 // restarted, and is taken over without waiting.
 func AcquireLease(ctx context.Context, js jetstream.JetStream, node string, ttl time.Duration) (*Lease, error) {
 	ttl = max((ttl + time.Second - 1).Truncate(time.Second), time.Second) // the server counts in seconds
-	kv, err := openLeaseBucket(ctx, js)
+	var kv jetstream.KeyValue
+	err := answered(ctx, func() (err error) {
+		kv, err = openLeaseBucket(ctx, js)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

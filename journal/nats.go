@@ -158,6 +158,7 @@ func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 		defer cancel()
 	}
 	sent := false // an attempt was made whose outcome is unknown
+	told := false // that it has to be tried again
 	for base := ctx; ; {
 		attempt, cancel := context.WithTimeout(base, attemptTimeout)
 		_, err := n.js.PublishMsg(attempt, m.to(last), jetstream.WithRetryAttempts(0))
@@ -177,7 +178,7 @@ func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 			if sent { // this attempt came to nothing, but what of the earlier one?
 				return n.whose(base, m.body, last+1)
 			}
-			return fmt.Errorf("journal: nothing appended: %w", err)
+			return fmt.Errorf("journal: nothing appended: %w%s", err, hintOf(api))
 		case isAPI, errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
 			// Nobody has taken the message: there is no leader. Electing one takes some seconds.
 		case !sent:
@@ -188,7 +189,10 @@ func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 			defer context.AfterFunc(ctx, func() { time.AfterFunc(resolvePatience, cancel) })()
 			base = later
 		}
-		n.log.Warn("journal does not answer, trying again", "after", last, "error", err)
+		if !told {
+			told = true
+			n.log.Warn("journal does not answer, trying again", "after", last, "error", err)
+		}
 		if sleep(base, attemptPause) == nil {
 			continue
 		}
@@ -216,6 +220,20 @@ func temporary(api *jetstream.APIError) bool {
 		notLeader    = 10009
 	)
 	return api.ErrorCode == noPeers || api.ErrorCode == notAvailable || api.ErrorCode == notLeader
+}
+
+// hintOf is what to do about what the server says of a message.
+func hintOf(api *jetstream.APIError) string {
+	const (
+		noResources     = 10023
+		storageExceeded = 10047
+		notStored       = 10077
+	)
+	if api != nil && (api.ErrorCode == noResources || api.ErrorCode == storageExceeded || api.ErrorCode == notStored) {
+		return "\n  hint: the stream " + streamName + ", its account or the server is at its limit: nats stream info " + streamName +
+			", nats account info; give it more room, or keep less (history.retention, events.max_bytes)"
+	}
+	return ""
 }
 
 // whose looks at the message at seq: nil if it is body, ErrFenced if it is another's.

@@ -27,6 +27,9 @@ const sequenceMeta = "sequence"
 // snapshotTimeout bounds the reading of one: an object that lost a part never ends.
 const snapshotTimeout = 20 * time.Second
 
+// savePatience bounds how often a save is tried again. Who saves waits, and decides nothing meanwhile.
+const savePatience = 2 * time.Second
+
 // slot is what is known of a kept snapshot without reading it.
 type slot struct {
 	name string
@@ -42,7 +45,18 @@ func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state io.WriterTo) 
 	n.log.Debug("snapshot packed", "seq", seq, "bytes", len(packed), "state_bytes", size)
 	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
-	return answered(ctx, func() error { return n.save(ctx, seq, packed) })
+	patience := time.Now().Add(savePatience)
+	return answered(ctx, func() error {
+		err := n.save(ctx, seq, packed)
+		if err == nil {
+			return nil
+		}
+		n.forgetBucket() // should it be gone, the next attempt makes one
+		if time.Now().After(patience) {
+			return fmt.Errorf("not saved in %v: %v", savePatience, err) // whatever may pass, it is not waited for
+		}
+		return err
+	})
 }
 
 // answered does what f does until a server answers: the bucket of a cluster that has just been made, or whose leader
@@ -186,6 +200,13 @@ func (n *NATS) bucket(ctx context.Context) (jetstream.ObjectStore, error) {
 	}
 	n.snapshots = b
 	return b, nil
+}
+
+// forgetBucket makes the next one who needs it look for it.
+func (n *NATS) forgetBucket() {
+	n.snapshotsMu.Lock()
+	defer n.snapshotsMu.Unlock()
+	n.snapshots = nil
 }
 
 // slotsOf says which snapshots are kept.

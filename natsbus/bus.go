@@ -77,6 +77,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 		nats.Name(o.Name),
 		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials that are refused now may be renewed; the library would give up for ever
 		nats.ReconnectWait(reconnectWait),
 		nats.PingInterval(pingInterval),
 		nats.DrainTimeout(drainTimeout),

@@ -1,0 +1,193 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"alertd/app"
+	"alertd/natsbus"
+)
+
+// broker is a NATS server of somebody's own.
+type broker struct {
+	*server.Server
+	o server.Options
+}
+
+func newBroker(t *testing.T) *broker {
+	t.Helper()
+	b := &broker{o: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}}
+	b.start(t)
+	t.Cleanup(b.stop)
+	return b
+}
+
+// start starts the server where it was.
+func (b *broker) start(t *testing.T) {
+	t.Helper()
+	o := b.o
+	s, err := server.NewServer(&o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("server is not ready")
+	}
+	b.Server, b.o.Port = s, o.Port
+}
+
+func (b *broker) stop() {
+	b.Shutdown()
+	b.WaitForShutdown()
+}
+
+// daemon starts an App on the server.
+func (b *broker) daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
+	t.Helper()
+	a, err := app.New(t.Context(), app.Options{
+		Rules: files(s.URL), Data: data, Listen: "127.0.0.1:0", NATS: b.ClientURL(), Console: io.Discard,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, run(t, a)
+}
+
+// jetStream is what an administrator has.
+func (b *broker) jetStream(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(b.ClientURL(), nats.MaxReconnects(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// insist publishes that a service is down until it is acknowledged, and waits for the page about it.
+func insist(t *testing.T, js jetstream.JetStream, s *sink, service string) {
+	t.Helper()
+	event := fmt.Appendf(nil, `{"name":"up","labels":{"service":%q},"value":0}`, service)
+	for end := time.Now().Add(time.Minute); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := js.Publish(ctx, natsbus.MetricsSubject(service), event)
+		cancel()
+		if err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	for {
+		if p := s.next(t); p.Status == "firing" && p.Alerts[0].Labels["service"] == service {
+			return
+		}
+	}
+}
+
+// The server goes away for longer than anybody waits for an answer. When it is back, alertd goes on by itself.
+func TestServerAway(t *testing.T) {
+	t.Parallel()
+	s, b := newSink(t), newBroker(t)
+	a, _ := b.daemon(t, t.TempDir(), s)
+	insist(t, b.jetStream(t), s, "api")
+	b.stop()
+	until(t, a, "/health/ready", `"status":"unhealthy"`)
+	time.Sleep(8 * time.Second) // more than the client library waits for an answer
+	b.start(t)
+	insist(t, b.jetStream(t), s, "db")
+	until(t, a, "/health/ready", `"status":"healthy"`)
+	until(t, a, "/api/v1/alerts", `"service":"api"`) // it still knows what was
+}
+
+// An administrator takes JetStream from the server. Readiness says that nothing can be remembered, and not that another node
+// leads; given back, it is used again.
+func TestJetStreamAway(t *testing.T) {
+	t.Parallel()
+	s, b := newSink(t), newBroker(t)
+	a, _ := b.daemon(t, t.TempDir(), s)
+	insist(t, b.jetStream(t), s, "api")
+	if err := b.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, a, "/metrics", "alertd_leading 0\n")
+	until(t, a, "/health/ready", `"journal":{"status":"unhealthy"`)
+	if err := b.EnableJetStream(&server.JetStreamConfig{StoreDir: b.o.StoreDir}); err != nil {
+		t.Fatal(err)
+	}
+	insist(t, b.jetStream(t), s, "db")
+	until(t, a, "/health/ready", `"status":"healthy"`)
+}
+
+// An administrator deletes the stream of events, or deletes it and makes it anew, whose sequences begin at 1 again. What is
+// published from then on is judged, whatever its sequence.
+func TestEventsAreDeleted(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []bool{false, true} {
+		t.Run(fmt.Sprintf("anew=%t", anew), func(t *testing.T) {
+			t.Parallel()
+			s, b := newSink(t), newBroker(t)
+			data := t.TempDir()
+			a, stop := b.daemon(t, data, s)
+			js := b.jetStream(t)
+			for _, service := range []string{"a", "b", "c"} {
+				insist(t, js, s, service)
+			}
+			remake := func() {
+				t.Helper()
+				stream, err := js.Stream(t.Context(), natsbus.EventsStream)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := js.DeleteStream(t.Context(), natsbus.EventsStream); err != nil {
+					t.Fatal(err)
+				}
+				if anew {
+					if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			remake()
+			insist(t, js, s, "d")
+			until(t, a, "/health/ready", `"status":"healthy"`)
+			for _, service := range []string{"e", "f", "g"} {
+				insist(t, js, s, service)
+			}
+			stop()
+			// The same while alertd is down, and the new stream is longer than what was read of the old one.
+			if !anew {
+				return
+			}
+			remake()
+			for i := range 20 {
+				event := fmt.Appendf(nil, `{"name":"up","labels":{"service":"h%d"},"value":0}`, i)
+				if _, err := js.Publish(t.Context(), natsbus.MetricsSubject("h"), event); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.daemon(t, data, s)
+			for range 20 {
+				if p := s.next(t); p.Status != "firing" {
+					t.Errorf("paged %+v", p)
+				}
+			}
+		})
+	}
+}
