@@ -38,7 +38,7 @@ type leader struct {
 	*App
 	machine   *engine.Machine
 	evaluator *rules.Evaluator
-	journal   journal.Log
+	journal   *journal.NATS
 	outbox    *notifier.Outbox
 	epoch     uint64
 

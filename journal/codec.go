@@ -166,15 +166,6 @@ var zstdReader = sync.OnceValue(func() *zstd.Decoder {
 	return r
 })
 
-// packSnapshot writes a snapshot of the state at seq, where the commit's checksum is sum (hexadecimal).
-func packSnapshot(seq uint64, sum string, state io.WriterTo) ([]byte, error) {
-	b, _, err := packState(state)
-	if err != nil {
-		return nil, err
-	}
-	return b, sealSnapshot(b, seq, sum)
-}
-
 // packState compresses a state, behind the room that sealSnapshot needs, and says how many bytes it had before. It never has
 // all of them in memory.
 func packState(state io.WriterTo) (b []byte, size int64, err error) {
@@ -217,7 +208,7 @@ func sealSnapshot(b []byte, seq uint64, sum string) error {
 	return nil
 }
 
-// unpackSnapshot reads what packSnapshot wrote, or says that it is something else.
+// unpackSnapshot reads what packState and sealSnapshot wrote, or says that it is something else.
 func unpackSnapshot(b []byte) (seq uint64, sum string, state []byte, err error) {
 	if len(b) < snapshotHead || !bytes.HasPrefix(b, []byte(snapshotMagic)) {
 		return 0, "", nil, errors.New("not a snapshot of this version")

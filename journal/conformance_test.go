@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // subjectUnderTest is one empty journal, and what a test may do to it behind its back.
 type subjectUnderTest struct {
-	handle func() Log                        // another node's view
+	handle func() *NATS                      // another node's view
 	write  func(version string, body []byte) // a message as anybody could write it
 	drop   func(seq uint64)                  // a message vanishes
 	damage func(seq uint64)                  // the snapshot of seq changes
@@ -41,91 +41,64 @@ type subjectUnderTest struct {
 	forget func()                            // the snapshots are gone
 }
 
-// The contract is one suite. Each test gets an empty journal.
-func TestMemory(t *testing.T) {
-	t.Parallel()
-	conform(t, func(t testing.TB) subjectUnderTest {
-		m := NewMemory()
-		return subjectUnderTest{
-			handle: func() Log { return m.Handle() },
-			write: func(version string, body []byte) {
-				last, _ := m.Last(t.Context())
-				m.store.append(last, memoryMessage{version, body})
-			},
-			drop: func(seq uint64) { m.store.messages[seq-1].body = nil },
-			damage: func(seq uint64) {
-				for _, b := range m.store.snapshots {
-					if s, _, _, err := unpackSnapshot(b); err == nil && s == seq {
-						b[len(b)-1] ^= 1
-					}
-				}
-			},
-			reset:  func() { m.store.messages = nil },
-			forget: func() { m.store.snapshots = nil },
+// empty is a journal in a server of its own.
+func empty(t testing.TB) subjectUnderTest {
+	b := openBus(t, t.TempDir())
+	js := b.JetStream()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-}
-
-func TestNATS(t *testing.T) {
-	t.Parallel()
-	conform(t, func(t testing.TB) subjectUnderTest {
-		b := openBus(t, t.TempDir())
-		js := b.JetStream()
-		must := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
+	}
+	return subjectUnderTest{
+		handle: func() *NATS { return openLog(t, b) },
+		write: func(version string, body []byte) {
+			_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: body, Header: nats.Header{formatHeader: {version}}})
+			must(err)
+		},
+		drop: func(seq uint64) {
+			s, err := js.Stream(t.Context(), streamName)
+			must(err)
+			must(s.DeleteMsg(t.Context(), seq))
+		},
+		damage: func(seq uint64) {
+			bucket, err := js.ObjectStore(t.Context(), snapshotBucket)
+			must(err)
+			for _, name := range slots {
+				info, err := bucket.GetInfo(t.Context(), name)
+				if errors.Is(err, jetstream.ErrObjectNotFound) || err == nil && info.Metadata[sequenceMeta] != fmt.Sprint(seq) {
+					continue
+				}
+				must(err)
+				data, err := bucket.GetBytes(t.Context(), name)
+				must(err)
+				data[len(data)-1] ^= 1
+				_, err = bucket.Put(t.Context(), info.ObjectMeta, bytes.NewReader(data))
+				must(err)
 			}
-		}
-		return subjectUnderTest{
-			handle: func() Log { return openLog(t, b) },
-			write: func(version string, body []byte) {
-				_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: body, Header: nats.Header{formatHeader: {version}}})
+		},
+		reset: func() {
+			// nats-server 2.15.2 may find the old files again in a stream that is made right after it was deleted.
+			for last := uint64(1); last > 0; {
+				must(js.DeleteStream(t.Context(), streamName))
+				must(b.EnsureStreams(t.Context(), natsbus.Limits{}))
+				var err error
+				last, err = openLog(t, b).Last(t.Context())
 				must(err)
-			},
-			drop: func(seq uint64) {
-				s, err := js.Stream(t.Context(), streamName)
-				must(err)
-				must(s.DeleteMsg(t.Context(), seq))
-			},
-			damage: func(seq uint64) {
-				bucket, err := js.ObjectStore(t.Context(), snapshotBucket)
-				must(err)
-				for _, name := range slots {
-					info, err := bucket.GetInfo(t.Context(), name)
-					if errors.Is(err, jetstream.ErrObjectNotFound) || err == nil && info.Metadata[sequenceMeta] != fmt.Sprint(seq) {
-						continue
-					}
-					must(err)
-					data, err := bucket.GetBytes(t.Context(), name)
-					must(err)
-					data[len(data)-1] ^= 1
-					_, err = bucket.Put(t.Context(), info.ObjectMeta, bytes.NewReader(data))
+			}
+		},
+		forget: func() {
+			for found := true; found; { // as above
+				if err := js.DeleteObjectStore(t.Context(), snapshotBucket); !errors.Is(err, jetstream.ErrStreamNotFound) {
 					must(err)
 				}
-			},
-			reset: func() {
-				// nats-server 2.15.2 may find the old files again in a stream that is made right after it was deleted.
-				for last := uint64(1); last > 0; {
-					must(js.DeleteStream(t.Context(), streamName))
-					must(b.EnsureStreams(t.Context(), natsbus.Limits{}))
-					var err error
-					last, err = openLog(t, b).Last(t.Context())
-					must(err)
-				}
-			},
-			forget: func() {
-				for found := true; found; { // as above
-					if err := js.DeleteObjectStore(t.Context(), snapshotBucket); !errors.Is(err, jetstream.ErrStreamNotFound) {
-						must(err)
-					}
-					_, kept, err := openLog(t, b).kept(t.Context())
-					must(err)
-					found = len(kept) > 0
-				}
-			},
-		}
-	})
+				_, kept, err := openLog(t, b).kept(t.Context())
+				must(err)
+				found = len(kept) > 0
+			}
+		},
+	}
 }
 
 func openBus(t testing.TB, dir string) *natsbus.Bus {
@@ -169,7 +142,7 @@ func commitN(n int) alertd.Commit {
 	}}
 }
 
-func fill(t testing.TB, l Log, n int) {
+func fill(t testing.TB, l *NATS, n int) {
 	t.Helper()
 	for i := range n {
 		if _, err := l.Append(t.Context(), commitN(i+1)); err != nil {
@@ -179,7 +152,7 @@ func fill(t testing.TB, l Log, n int) {
 }
 
 // checkpoints replays and returns what makes commitN's commits different.
-func checkpoints(t testing.TB, l Log, from uint64) (got []uint64, err error) {
+func checkpoints(t testing.TB, l *NATS, from uint64) (got []uint64, err error) {
 	t.Helper()
 	want := from
 	err = l.Replay(t.Context(), from, func(seq uint64, c alertd.Commit) error {
@@ -201,10 +174,11 @@ func wantCorrupt(t testing.TB, err error, seq uint64, reason string) {
 	}
 }
 
-func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
-	conformParts(t, open)
+// What the journal promises.
+func TestJournal(t *testing.T) {
+	t.Parallel()
 	t.Run("an empty journal", func(t *testing.T) {
-		l := open(t).handle()
+		l := empty(t).handle()
 		if last, err := l.Last(t.Context()); last != 0 || err != nil {
 			t.Errorf("last %d, %v", last, err)
 		}
@@ -221,7 +195,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("order, and what is read is what was written", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		var want []alertd.Commit
 		for i := range 20 {
@@ -235,7 +209,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		if last, err := l.Last(t.Context()); last != 20 || err != nil {
 			t.Errorf("last %d, %v", last, err)
 		}
-		for _, l := range []Log{l, s.handle()} {
+		for _, l := range []*NATS{l, s.handle()} {
 			var got []alertd.Commit
 			prev := ""
 			err := l.Replay(t.Context(), 1, func(_ uint64, c alertd.Commit) error {
@@ -256,7 +230,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("trimmed up to what both snapshots hold", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 10)
 		trim := func(n int, want uint64) {
@@ -280,7 +254,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 		trim(3, 0)
 		trim(100, 3) // the commit of the older snapshot stays: the snapshot is compared with it
 
-		for _, l := range []Log{l, s.handle()} {
+		for _, l := range []*NATS{l, s.handle()} {
 			if seq, _, err := l.LoadSnapshot(t.Context()); seq != 8 || err != nil {
 				t.Errorf("snapshot %d, %v", seq, err)
 			}
@@ -314,7 +288,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("replay from the middle, and an error of fn", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 10)
 		got, err := checkpoints(t, l, 8)
@@ -342,7 +316,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("the fence", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		a, b := s.handle(), s.handle()
 		fill(t, a, 2)
 		for range 2 { // it stays shut
@@ -386,7 +360,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("racing writers", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		const each = 25
 		var wg sync.WaitGroup
 		for range 3 {
@@ -422,7 +396,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("follow while others append", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 5)
 		const total = 700 // more than one batch
@@ -480,7 +454,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 			}, "does not follow"},
 		} {
 			t.Run(name, func(t *testing.T) {
-				s := open(t)
+				s := empty(t)
 				fill(t, s.handle(), 3)
 				s.write(c.version, c.body())
 				l := s.handle()
@@ -502,7 +476,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("a gap", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		fill(t, s.handle(), 6)
 		s.drop(3)
 		l := s.handle()
@@ -517,7 +491,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("not a commit", func(t *testing.T) {
-		l := open(t).handle()
+		l := empty(t).handle()
 		fill(t, l, 1)
 		none := commitN(2)
 		none.Entries[1].Scheduled = nil
@@ -530,7 +504,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("snapshots", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 9)
 		save := func(seq uint64, state string) {
@@ -570,7 +544,7 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("snapshots of another journal", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 5)
 		for _, seq := range []uint64{2, 5} {
@@ -598,11 +572,11 @@ func conform(t *testing.T, open func(testing.TB) subjectUnderTest) {
 
 	// Any order of appends, replays and snapshots by two nodes leaves what a list would have.
 	t.Run("model", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		rapid.Check(t, func(rt *rapid.T) {
 			s.reset()
 			s.forget()
-			handles := []Log{s.handle(), s.handle()}
+			handles := []*NATS{s.handle(), s.handle()}
 			seen := []uint64{0, 0}
 			model := []uint64{}
 			snapshot := uint64(0)

@@ -36,5 +36,6 @@
 //
 // # Size
 //
-// The journal is kept for ever for now; snapshots only make reading it at start shorter.
+// Snapshots make reading the journal at start shorter. [NATS.Trim] forgets what is older than somebody wants to know and in both
+// snapshots; up to where, it writes into the stream's metadata, so that a commit that is missing otherwise is one that was lost.
 package journal

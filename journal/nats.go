@@ -35,7 +35,8 @@ const (
 	directGetTries  = 100
 )
 
-// NATS is a handle on the journal in JetStream. It is safe for concurrent use.
+// NATS is the journal as one node sees it, in JetStream. It is safe for concurrent use, though only one goroutine should append:
+// the commits of two would be a fold of nobody's.
 type NATS struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
@@ -51,8 +52,6 @@ type NATS struct {
 	snapshotsMu sync.Mutex
 	snapshots   jetstream.ObjectStore // nil until first used
 }
-
-var _ Log = (*NATS)(nil)
 
 // OpenNATS opens the journal in the stream ALERTD_JOURNAL, which has to exist. Its fence is at the present end. The
 // node's name goes into the log only; a nil log is none.
@@ -123,7 +122,10 @@ func getMsg(ctx context.Context, s jetstream.Stream, seq uint64) (*jetstream.Raw
 	}
 }
 
-// Append implements [Log].
+// Append publishes one commit, as a whole or not at all, and returns its sequence. It fills in c.Prev. The entries may be handed to Follow as they
+// are, so nobody changes them any more. An error that is none of ErrFenced, ErrUnknown, ErrTooLarge and ErrInvalid means
+// that nothing was appended, and the same commit may be tried again. Append waits for a server that is away for as long
+// as ctx lets it, half a minute where ctx has no deadline.
 func (n *NATS) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -256,7 +258,7 @@ func refusedForSequence(err error) bool {
 	return ok && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
-// Last implements [Log].
+// Last is the sequence of the newest message; 0 while there is none.
 func (n *NATS) Last(ctx context.Context) (uint64, error) {
 	info, err := infoOf(ctx, n.stream)
 	if err != nil {
@@ -265,7 +267,9 @@ func (n *NATS) Last(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// Replay implements [Log].
+// Replay calls fn for every commit from sequence from (1 is the first) to the newest at the time of the call, in
+// order, and moves the fence to it. It ends with ErrCorrupt at the first commit that cannot be trusted; with from
+// past the end, too: what the caller has seen is lost. With from among what was trimmed, it is ErrTrimmed.
 func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
 	from = max(from, 1)
 	info, err := infoOf(ctx, n.stream)
@@ -292,7 +296,8 @@ func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c al
 	return nil
 }
 
-// Follow implements [Log].
+// Follow is Replay that goes on until ctx ends, then returns its cause, and does not move the fence. It calls fn
+// with what is waiting: at least one record, at most a few hundred. What was trimmed it leaves out.
 func (n *NATS) Follow(ctx context.Context, from uint64, fn func([]Record) error) error {
 	_, err := n.scan(ctx, max(from, 1), forEver, &n.recent, fn)
 	return err

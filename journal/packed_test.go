@@ -14,20 +14,23 @@ import (
 // A large commit takes less in the stream than its text, and is read as it was written; a small one is its text.
 func TestPackedCommits(t *testing.T) {
 	t.Parallel()
-	l := NewMemory()
-	for _, n := range []int{1, 100, 2} {
+	l := empty(t).handle()
+	var formats []string
+	var bodies [][]byte
+	for i, n := range []int{1, 100, 2} {
 		if _, err := l.Append(t.Context(), commitOf(n)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	var formats []string
-	for _, m := range l.store.messages {
-		formats = append(formats, m.format)
+		m, err := l.stream.GetMsg(t.Context(), uint64(i+1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		formats, bodies = append(formats, m.Header.Get(formatHeader)), append(bodies, m.Data)
 	}
 	if got := strings.Join(formats, " "); got != "1 3 1" {
 		t.Errorf("formats %s", got)
 	}
-	packed := l.store.messages[1].body
+	packed := bodies[1]
 	text, err := unpack(packed)
 	if err != nil || len(text) < 4*len(packed) {
 		t.Errorf("%d bytes are packed into %d, %v", len(text), len(packed), err)
@@ -35,7 +38,7 @@ func TestPackedCommits(t *testing.T) {
 	if c, err := decode(text); err != nil || len(c.Entries) != len(commitOf(100).Entries) {
 		t.Error(len(c.Entries), err)
 	}
-	if h, err := headOf(formatPacked, packed); err != nil || h.Prev != sumOf(l.store.messages[0].body) {
+	if h, err := headOf(formatPacked, packed); err != nil || h.Prev != sumOf(bodies[0]) {
 		t.Error(h, err)
 	}
 }
@@ -43,13 +46,13 @@ func TestPackedCommits(t *testing.T) {
 // What a version wrote that did not pack is read as ever.
 func TestLargeCommitsOfBefore(t *testing.T) {
 	t.Parallel()
-	l := NewMemory()
+	s := empty(t)
 	text, err := encode(commitOf(100))
 	if err != nil || len(text) < packFrom {
 		t.Fatal(len(text), err)
 	}
-	l.store.append(0, memoryMessage{formatWhole, text})
-	l = l.Handle()
+	s.write(formatWhole, text)
+	l := s.handle()
 	if _, err := l.Append(t.Context(), commitOf(100)); err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +63,8 @@ func TestLargeCommitsOfBefore(t *testing.T) {
 	}); err != nil || len(read) != 2 || read[0] != read[1] {
 		t.Errorf("%d, %v", read, err)
 	}
-	if got := l.store.messages[1].format; got != formatPacked {
-		t.Errorf("written in format %s", got)
+	if m, err := l.stream.GetMsg(t.Context(), 2); err != nil || m.Header.Get(formatHeader) != formatPacked {
+		t.Errorf("written as %v, %v", m, err)
 	}
 }
 

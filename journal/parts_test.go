@@ -23,21 +23,10 @@ func bigCommit(checkpoint, n int) alertd.Commit {
 	return c
 }
 
-// tailOf is where a handle will write.
-func tailOf(l Log) *tail {
-	switch l := l.(type) {
-	case *Memory:
-		return &l.tail
-	case *NATS:
-		return &l.tail
-	}
-	panic("a journal that this test does not know")
-}
-
 // begin writes the first n of some small messages that a commit is cut into, as a writer does that dies then.
 func begin(t testing.TB, s subjectUnderTest, c alertd.Commit, n, of int) {
 	t.Helper()
-	at := *tailOf(s.handle())
+	at := s.handle().tail
 	text, err := at.next(c)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +43,7 @@ func begin(t testing.TB, s subjectUnderTest, c alertd.Commit, n, of int) {
 }
 
 // follow returns what a follower gets until a commit has a checkpoint.
-func follow(t testing.TB, l Log, from, until uint64) (out []Record) {
+func follow(t testing.TB, l *NATS, from, until uint64) (out []Record) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -73,9 +62,10 @@ func follow(t testing.TB, l Log, from, until uint64) (out []Record) {
 }
 
 // A commit that takes several messages is one all the same: whoever reads gets all of it or nothing.
-func conformParts(t *testing.T, open func(testing.TB) subjectUnderTest) {
+func TestCommitsOfSeveralMessages(t *testing.T) {
+	t.Parallel()
 	t.Run("a commit of several messages", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		want := map[uint64]alertd.Commit{1: commitN(1)}
 		fill(t, l, 1)
@@ -99,7 +89,7 @@ func conformParts(t *testing.T, open func(testing.TB) subjectUnderTest) {
 				t.Errorf("%s: %.2000s", how, d)
 			}
 		}
-		for i, l := range []Log{l, s.handle()} {
+		for i, l := range []*NATS{l, s.handle()} {
 			got := map[uint64]alertd.Commit{}
 			for _, r := range follow(t, l, 1, 3) {
 				got[r.Seq] = r.Commit
@@ -132,7 +122,7 @@ func conformParts(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("commits that are not whole", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		rapid.Check(t, func(rt *rapid.T) {
 			s.reset()
 			var want []uint64
@@ -170,7 +160,7 @@ func conformParts(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("a writer that is fenced in the middle", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		fill(t, s.handle(), 1)
 		begin(t, s, commitOf(2), 2, 3)
 		slow := s.handle() // it has seen what whoever wrote these two has
@@ -186,10 +176,10 @@ func conformParts(t *testing.T, open func(testing.TB) subjectUnderTest) {
 	})
 
 	t.Run("a part that continues nothing", func(t *testing.T) {
-		s := open(t)
+		s := empty(t)
 		l := s.handle()
 		fill(t, l, 2)
-		body, err := encodePart(head{Epoch: 1, Time: start, Prev: tailOf(l).sum, Part: 1}, []byte("}"))
+		body, err := encodePart(head{Epoch: 1, Time: start, Prev: l.tail.sum, Part: 1}, []byte("}"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func TestFollowOwnCommits(t *testing.T) {
 		}
 	}
 	other := openLog(t, b)
-	read := func(l Log) (out []Record) {
+	read := func(l *NATS) (out []Record) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()

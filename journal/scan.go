@@ -13,6 +13,10 @@ import (
 const (
 	readAhead      = 512     // messages that the server may send unasked
 	readAheadBytes = 8 << 20 // and bytes; must be more than one message, or the reader would stall for ever
+
+	// What fn of Follow gets at once: so many records at most, or the first with which their texts have so many bytes.
+	followBatch = 256
+	followBytes = 16 << 20
 )
 
 // forEver is the last sequence of a reader that goes on until its context ends.

@@ -36,7 +36,8 @@ type slot struct {
 	seq  uint64
 }
 
-// SaveSnapshot implements [Log].
+// SaveSnapshot keeps a state that folding the journal up to seq, inclusive, gave. It replaces an older snapshot as
+// a whole or not at all; one that is not newer than what is kept already does nothing. The state is written once.
 func (n *NATS) SaveSnapshot(ctx context.Context, seq uint64, state io.WriterTo) error {
 	packed, size, err := packState(state)
 	if err != nil {
@@ -112,7 +113,8 @@ func (n *NATS) save(ctx context.Context, seq uint64, packed []byte) error {
 	return nil
 }
 
-// LoadSnapshot implements [Log].
+// LoadSnapshot returns the newest state that is whole and belongs to this journal. Sequence 0 means that none was
+// ever saved; ErrNoSnapshot that what was saved cannot be used.
 func (n *NATS) LoadSnapshot(ctx context.Context) (uint64, []byte, error) {
 	bucket, kept, err := n.kept(ctx)
 	if err != nil {

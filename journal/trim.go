@@ -22,7 +22,8 @@ func errTrimmed(from, trimmed uint64) error {
 	return fmt.Errorf("%w: commit %d is asked for, those up to %d were trimmed, and no snapshot that is whole holds them", ErrTrimmed, from, trimmed)
 }
 
-// Trim implements [Log].
+// Trim forgets the commits from before an instant that both snapshots hold, and returns the sequence of the last
+// one; 0 if there was nothing to forget.
 func (n *NATS) Trim(ctx context.Context, before time.Time) (uint64, error) {
 	_, kept, err := n.kept(ctx)
 	if err != nil || len(kept) < len(slots) {
