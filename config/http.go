@@ -45,31 +45,31 @@ func (p *routingParser) readHTTP(n *yaml.Node) *HTTP {
 
 // readHTTP reads http_config. What alertd does not do is an error where it is about credentials or about the way to the
 // server, since the server would be spoken to in a way that nobody meant.
-func (p *reader) readHTTP(n *yaml.Node) *HTTP {
+func (r *reader) readHTTP(n *yaml.Node) *HTTP {
 	h := &HTTP{}
 	var redirects bool
 	http2, environment := true, true
 	known := fields{
-		"basic_auth":             func(n *yaml.Node) { h.Authorization = p.readBasicAuth(n) },
-		"authorization":          func(n *yaml.Node) { h.Authorization = p.readAuthorization(n) },
-		"bearer_token":           p.bearerTo(&h.Authorization, p.secretTo, "bearer_token"),
-		"bearer_token_file":      p.bearerTo(&h.Authorization, p.secretFileTo, "bearer_token_file"),
-		"tls_config":             func(n *yaml.Node) { h.TLS = p.readTLS(n) },
-		"follow_redirects":       p.boolTo(&redirects, "follow_redirects"),
-		"enable_http2":           p.boolTo(&http2, "enable_http2"),
-		"proxy_from_environment": p.boolTo(&environment, "proxy_from_environment"),
-		"oauth2":                 func(n *yaml.Node) { h.OAuth2 = p.readOAuth2(n) },
-		"http_headers":           func(n *yaml.Node) { h.Headers = p.readHeaders(n) },
+		"basic_auth":             func(n *yaml.Node) { h.Authorization = r.readBasicAuth(n) },
+		"authorization":          func(n *yaml.Node) { h.Authorization = r.readAuthorization(n) },
+		"bearer_token":           r.bearerTo(&h.Authorization, r.secretTo, "bearer_token"),
+		"bearer_token_file":      r.bearerTo(&h.Authorization, r.secretFileTo, "bearer_token_file"),
+		"tls_config":             func(n *yaml.Node) { h.TLS = r.readTLS(n) },
+		"follow_redirects":       r.boolTo(&redirects, "follow_redirects"),
+		"enable_http2":           r.boolTo(&http2, "enable_http2"),
+		"proxy_from_environment": r.boolTo(&environment, "proxy_from_environment"),
+		"oauth2":                 func(n *yaml.Node) { h.OAuth2 = r.readOAuth2(n) },
+		"http_headers":           func(n *yaml.Node) { h.Headers = r.readHeaders(n) },
 	}
-	p.proxyTo(&h.Proxy, known)
-	ok := p.object(n, "http_config", known)
-	p.checkProxy(n, &h.Proxy)
-	p.oneOf(n, "http_config", "basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2")
+	r.proxyTo(&h.Proxy, known)
+	ok := r.object(n, "http_config", known)
+	r.checkProxy(n, &h.Proxy)
+	r.oneOf(n, "http_config", "basic_auth", "authorization", "bearer_token", "bearer_token_file", "oauth2")
 	if redirects {
-		p.warn(target(n), "http_config: alertd follows no redirects: a page must not wander off with its secrets; write the final URL")
+		r.warn(target(n), "http_config: alertd follows no redirects: a page must not wander off with its secrets; write the final URL")
 	}
 	if ok && (!http2 || !environment) {
-		p.warn(target(n), "http_config: enable_http2 is always on, and so is proxy_from_environment where there is no proxy_url")
+		r.warn(target(n), "http_config: enable_http2 is always on, and so is proxy_from_environment where there is no proxy_url")
 	}
 	return h
 }
@@ -82,51 +82,51 @@ var ourHeaders = []string{
 }
 
 // readHeaders reads {NAME: {values: […], secrets: […], files: […]}}.
-func (p *reader) readHeaders(n *yaml.Node) (all []Header) {
-	for _, e := range p.entries(n, "http_headers") {
+func (r *reader) readHeaders(n *yaml.Node) (all []Header) {
+	for _, e := range r.entries(n, "http_headers") {
 		h := Header{Name: textproto.CanonicalMIMEHeaderKey(e.key.Value)}
 		add := func(read func(*Secret, string) func(*yaml.Node)) func(*yaml.Node) {
 			return func(n *yaml.Node) {
-				for _, item := range p.list(n, "the values of a header") {
+				for _, item := range r.list(n, "the values of a header") {
 					var v Secret
 					read(&v, "the value of header "+h.Name)(item)
 					h.Values = append(h.Values, v)
 				}
 			}
 		}
-		p.object(e.value, "header "+quote(e.key.Value), fields{
-			"values": add(p.secretTo), "secrets": add(p.secretTo), "files": add(p.secretFileTo),
+		r.object(e.value, "header "+quote(e.key.Value), fields{
+			"values": add(r.secretTo), "secrets": add(r.secretTo), "files": add(r.secretFileTo),
 		})
-		p.addHeader(&all, h, e.key)
+		r.addHeader(&all, h, e.key)
 	}
 	return all
 }
 
 // addHeader takes a header that HTTP can carry.
-func (p *reader) addHeader(all *[]Header, h Header, at *yaml.Node) {
+func (r *reader) addHeader(all *[]Header, h Header, at *yaml.Node) {
 	bad := func(v Secret) bool { return !httpguts.ValidHeaderFieldValue(v.Reveal()) }
 	switch {
 	case !httpguts.ValidHeaderFieldName(h.Name):
-		p.fail(at, "%s is not the name of a header", quote(at.Value))
+		r.fail(at, "%s is not the name of a header", quote(at.Value))
 	case slices.Contains(ourHeaders, h.Name):
-		p.fail(at, "header %s is set by alertd and cannot be set here", h.Name)
+		r.fail(at, "header %s is set by alertd and cannot be set here", h.Name)
 	case slices.ContainsFunc(h.Values, bad):
-		p.fail(at, "header %s has a value that no header can have, such as one of several lines", h.Name)
+		r.fail(at, "header %s has a value that no header can have, such as one of several lines", h.Name)
 	default:
 		*all = append(*all, h)
 	}
 }
 
 // proxyTo adds the keys of a proxy.
-func (p *reader) proxyTo(to *Proxy, known fields) {
-	known["proxy_url"] = p.secretTo(&to.URL, "proxy_url")
-	known["no_proxy"] = p.textTo(&to.NoProxy, "no_proxy")
+func (r *reader) proxyTo(to *Proxy, known fields) {
+	known["proxy_url"] = r.secretTo(&to.URL, "proxy_url")
+	known["no_proxy"] = r.textTo(&to.NoProxy, "no_proxy")
 	known["proxy_connect_header"] = func(n *yaml.Node) {
-		for _, e := range p.entries(n, "proxy_connect_header") {
+		for _, e := range r.entries(n, "proxy_connect_header") {
 			h := Header{Name: textproto.CanonicalMIMEHeaderKey(e.key.Value)}
-			for _, item := range p.list(e.value, "the values of a header") {
+			for _, item := range r.list(e.value, "the values of a header") {
 				var v Secret
-				p.secretTo(&v, "the value of header "+h.Name)(item)
+				r.secretTo(&v, "the value of header "+h.Name)(item)
 				h.Values = append(h.Values, v)
 			}
 			to.Headers = append(to.Headers, h)
@@ -134,21 +134,21 @@ func (p *reader) proxyTo(to *Proxy, known fields) {
 	}
 }
 
-func (p *reader) checkProxy(n *yaml.Node, to *Proxy) {
+func (r *reader) checkProxy(n *yaml.Node, to *Proxy) {
 	if to.URL == "" {
 		if to.NoProxy != "" {
-			p.fail(target(n), "no_proxy needs a proxy_url; for the proxy of the environment set NO_PROXY there")
+			r.fail(target(n), "no_proxy needs a proxy_url; for the proxy of the environment set NO_PROXY there")
 		}
 		return
 	}
 	u, err := url.Parse(to.URL.Reveal())
 	if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
-		p.fail(target(n), "proxy_url: want a URL like http://proxy:3128 (or https://, socks5://)")
+		r.fail(target(n), "proxy_url: want a URL like http://proxy:3128 (or https://, socks5://)")
 	}
 }
 
 // bearerTo reads a token with one of the readers for secrets.
-func (p *reader) bearerTo(to *Secret, reader func(*Secret, string) func(*yaml.Node), what string) func(*yaml.Node) {
+func (r *reader) bearerTo(to *Secret, reader func(*Secret, string) func(*yaml.Node), what string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		var token Secret
 		if reader(&token, what)(n); token != "" {
@@ -157,36 +157,36 @@ func (p *reader) bearerTo(to *Secret, reader func(*Secret, string) func(*yaml.No
 	}
 }
 
-func (p *reader) readBasicAuth(n *yaml.Node) Secret {
+func (r *reader) readBasicAuth(n *yaml.Node) Secret {
 	var user, password Secret
-	p.object(n, "basic_auth", fields{
-		"username":      p.secretTo(&user, "username"),
-		"username_file": p.secretFileTo(&user, "username_file"),
-		"password":      p.secretTo(&password, "password"),
-		"password_file": p.secretFileTo(&password, "password_file"),
+	r.object(n, "basic_auth", fields{
+		"username":      r.secretTo(&user, "username"),
+		"username_file": r.secretFileTo(&user, "username_file"),
+		"password":      r.secretTo(&password, "password"),
+		"password_file": r.secretFileTo(&password, "password_file"),
 	})
-	p.oneOf(n, "basic_auth", "username", "username_file")
-	p.oneOf(n, "basic_auth", "password", "password_file")
+	r.oneOf(n, "basic_auth", "username", "username_file")
+	r.oneOf(n, "basic_auth", "password", "password_file")
 	return Secret("Basic " + base64.StdEncoding.EncodeToString([]byte(user.Reveal()+":"+password.Reveal())))
 }
 
-func (p *reader) readAuthorization(n *yaml.Node) Secret {
+func (r *reader) readAuthorization(n *yaml.Node) Secret {
 	kind := "Bearer"
 	var credentials Secret
-	p.object(n, "authorization", fields{
+	r.object(n, "authorization", fields{
 		"type": func(n *yaml.Node) {
-			p.textTo(&kind, "type")(n)
+			r.textTo(&kind, "type")(n)
 			if kind = strings.TrimSpace(kind); kind == "" {
 				kind = "Bearer"
 			}
 			if strings.EqualFold(kind, "basic") {
-				p.fail(target(n), "authorization: the type cannot be basic; use basic_auth")
+				r.fail(target(n), "authorization: the type cannot be basic; use basic_auth")
 			}
 		},
-		"credentials":      p.secretTo(&credentials, "credentials"),
-		"credentials_file": p.secretFileTo(&credentials, "credentials_file"),
+		"credentials":      r.secretTo(&credentials, "credentials"),
+		"credentials_file": r.secretFileTo(&credentials, "credentials_file"),
 	})
-	p.oneOf(n, "authorization", "credentials", "credentials_file")
+	r.oneOf(n, "authorization", "credentials", "credentials_file")
 	if credentials == "" {
 		return ""
 	}
@@ -194,55 +194,55 @@ func (p *reader) readAuthorization(n *yaml.Node) Secret {
 }
 
 // readTLS reads tls_config and the certificates that it names.
-func (p *reader) readTLS(n *yaml.Node) *tls.Config {
+func (r *reader) readTLS(n *yaml.Node) *tls.Config {
 	var ca, cert, key Secret
 	var least, most string
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	ok := p.object(n, "tls_config", fields{
-		"ca": p.secretTo(&ca, "ca"), "ca_file": p.secretFileTo(&ca, "ca_file"),
-		"cert": p.secretTo(&cert, "cert"), "cert_file": p.secretFileTo(&cert, "cert_file"),
-		"key": p.secretTo(&key, "key"), "key_file": p.secretFileTo(&key, "key_file"),
-		"server_name":          p.textTo(&c.ServerName, "server_name"),
-		"insecure_skip_verify": p.boolTo(&c.InsecureSkipVerify, "insecure_skip_verify"),
-		"min_version":          p.textTo(&least, "min_version"),
-		"max_version":          p.textTo(&most, "max_version"),
+	ok := r.object(n, "tls_config", fields{
+		"ca": r.secretTo(&ca, "ca"), "ca_file": r.secretFileTo(&ca, "ca_file"),
+		"cert": r.secretTo(&cert, "cert"), "cert_file": r.secretFileTo(&cert, "cert_file"),
+		"key": r.secretTo(&key, "key"), "key_file": r.secretFileTo(&key, "key_file"),
+		"server_name":          r.textTo(&c.ServerName, "server_name"),
+		"insecure_skip_verify": r.boolTo(&c.InsecureSkipVerify, "insecure_skip_verify"),
+		"min_version":          r.textTo(&least, "min_version"),
+		"max_version":          r.textTo(&most, "max_version"),
 	})
-	p.oneOf(n, "tls_config", "ca", "ca_file")
-	p.oneOf(n, "tls_config", "cert", "cert_file")
-	p.oneOf(n, "tls_config", "key", "key_file")
+	r.oneOf(n, "tls_config", "ca", "ca_file")
+	r.oneOf(n, "tls_config", "cert", "cert_file")
+	r.oneOf(n, "tls_config", "key", "key_file")
 	if !ok {
 		return nil
 	}
 	n = target(n)
-	p.tlsVersion(n, least, &c.MinVersion)
-	p.tlsVersion(n, most, &c.MaxVersion)
+	r.tlsVersion(n, least, &c.MinVersion)
+	r.tlsVersion(n, most, &c.MaxVersion)
 	if ca != "" {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM([]byte(ca.Reveal())) {
-			p.fail(n, "tls_config: there is no certificate in ca; want PEM, -----BEGIN CERTIFICATE-----")
+			r.fail(n, "tls_config: there is no certificate in ca; want PEM, -----BEGIN CERTIFICATE-----")
 		}
 	}
 	switch {
 	case (cert == "") != (key == ""):
-		p.fail(n, "tls_config: cert and key go together; add the other one")
+		r.fail(n, "tls_config: cert and key go together; add the other one")
 	case cert != "":
 		pair, err := tls.X509KeyPair([]byte(cert.Reveal()), []byte(key.Reveal()))
 		if err != nil {
-			p.fail(n, "tls_config: cert and key are no pair, or not PEM") // the library's error might quote them
+			r.fail(n, "tls_config: cert and key are no pair, or not PEM") // the library's error might quote them
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
 	if c.InsecureSkipVerify {
-		p.warn(n, "tls_config: insecure_skip_verify: whoever is on the way can read pages and their secrets")
+		r.warn(n, "tls_config: insecure_skip_verify: whoever is on the way can read pages and their secrets")
 	}
 	return c
 }
 
-func (p *reader) tlsVersion(n *yaml.Node, name string, to *uint16) {
+func (r *reader) tlsVersion(n *yaml.Node, name string, to *uint16) {
 	versions := map[string]uint16{"TLS10": tls.VersionTLS10, "TLS11": tls.VersionTLS11, "TLS12": tls.VersionTLS12, "TLS13": tls.VersionTLS13}
 	if v, ok := versions[name]; ok {
 		*to = v
 	} else if name != "" {
-		p.fail(n, "tls_config: %s is none of TLS10, TLS11, TLS12, TLS13", quote(name))
+		r.fail(n, "tls_config: %s is none of TLS10, TLS11, TLS12, TLS13", quote(name))
 	}
 }

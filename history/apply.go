@@ -1,7 +1,6 @@
 package history
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -283,15 +282,12 @@ func appendLabels(b []byte, ls alertd.Labels, limit int) []byte {
 	return append(b, '}')
 }
 
-// appendString appends s as a JSON string. Plain ASCII, which most labels are, is copied.
+// appendString appends s as a JSON string. Plain text stays as it is, & and < too, so that [transitionText] finds it.
 func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
-			quoted, _ := json.Marshal(s) // a string cannot fail
-			return append(b, quoted...)
-		}
+	if plain(s) {
+		return append(append(append(b, '"'), s...), '"')
 	}
-	return append(append(append(b, '"'), s...), '"')
+	return alertd.AppendText(b, s)
 }
 
 // micros is t in microseconds since the epoch, 0 for the zero time.
