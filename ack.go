@@ -15,11 +15,14 @@ type Ack struct {
 	Why   string    `json:"why,omitempty"`  // for people, at most [MaxAckWhy] bytes
 	At    time.Time `json:"at"`             // when, daemon's clock
 	Until time.Time `json:"until,omitzero"` // when it ends by itself; zero: when the alert does
+
+	// Client is where it came from, see [Client], at most [MaxClient] runes. By is what somebody says of themselves; this is not.
+	Client string `json:"client,omitempty"`
 }
 
 // LogValue is bounded and holds no secret.
 func (a Ack) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("by", a.By), slog.String("from", string(a.From)), slog.String("why", a.Why))
+	return slog.GroupValue(slog.String("by", a.By), slog.String("from", string(a.From)), slog.String("why", a.Why), slog.String("client", a.Client))
 }
 
 // AckSource is the way by which an ack came.
@@ -38,6 +41,9 @@ const (
 	MaxAckBy  = 100
 	MaxAckWhy = 500
 )
+
+// MaxClient bounds what is kept of a [Client], in runes.
+const MaxClient = 200
 
 // Acked is a journal entry: somebody has taken alerts, or an ack of alerts that still fire is over.
 type Acked struct {

@@ -11,17 +11,26 @@ import (
 type Actor struct {
 	By     string    `json:"by,omitempty"`     // a name; "": whoever asked did not say
 	From   AckSource `json:"from,omitempty"`   // by which way it came; "": alertd itself did it
-	Client string    `json:"client,omitempty"` // address and User-Agent of whoever used the API
+	Client string    `json:"client,omitempty"` // see [Client]; "": nobody asked over the network
 	Why    string    `json:"why,omitempty"`    // for people
 }
 
 // Caller is who sends a request to an API: the host that it comes from, and the program as it calls itself.
 func Caller(remoteAddr, userAgent string) Actor {
+	return Actor{From: FromAPI, Client: Client(FromAPI, remoteAddr, userAgent)}
+}
+
+// Client is from where a request came: the host, and of one that came by the API also the program, as it calls itself. Behind a proxy
+// the host is the proxy's.
+func Client(from AckSource, remoteAddr, userAgent string) string {
 	host := remoteAddr
 	if at, err := netip.ParseAddrPort(remoteAddr); err == nil {
 		host = at.Addr().Unmap().String() // the port says nothing afterwards
 	}
-	return Actor{From: FromAPI, Client: host + ", " + cmp.Or(userAgent, "no User-Agent")}
+	if from != FromAPI { // the way says which program it is
+		return host
+	}
+	return host + ", " + cmp.Or(userAgent, "no User-Agent")
 }
 
 // String is the actor for people, after a verb: "by ann, from cli: the disks are in".

@@ -36,16 +36,13 @@ func (a *api) take(w http.ResponseWriter, r *http.Request, undo bool) error {
 	if err := readBody(w, r, &b); err != nil {
 		return err
 	}
+	who, err := actor(r, b.By, string(b.From), b.Why)
+	if err != nil {
+		return err
+	}
 	req := alertd.AckRequest{
 		Selection: b.Selection, Undo: undo,
-		Ack: alertd.Ack{By: b.By, From: b.From, Why: b.Why, Until: b.Until},
-	}
-	switch b.From {
-	case "":
-		req.From = alertd.FromAPI
-	case alertd.FromAPI, alertd.FromCLI, alertd.FromSlack, alertd.FromWeb:
-	default:
-		return badData(fmt.Sprintf("from %q is not known; there are api, cli, slack and web", clip(string(b.From))))
+		Ack: alertd.Ack{By: who.By, From: who.From, Why: who.Why, Until: b.Until, Client: who.Client},
 	}
 	switch {
 	case b.All:

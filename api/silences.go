@@ -165,12 +165,13 @@ func (a *api) expireSilence(w http.ResponseWriter, r *http.Request) error {
 func actor(r *http.Request, by, from, why string) (alertd.Actor, error) {
 	who := alertd.Actor{By: strings.TrimSpace(by), From: alertd.AckSource(from), Why: strings.TrimSpace(why)}
 	switch who.From {
-	case alertd.FromCLI, alertd.FromSlack, alertd.FromWeb:
-	case "", alertd.FromAPI:
-		who.From, who.Client = alertd.FromAPI, alertd.Caller(r.RemoteAddr, r.UserAgent()).Client
+	case "":
+		who.From = alertd.FromAPI
+	case alertd.FromAPI, alertd.FromCLI, alertd.FromSlack, alertd.FromWeb:
 	default:
 		return who, badData(fmt.Sprintf("from %q is not known; there are api, cli, slack and web", clip(from)))
 	}
+	who.Client = alertd.Client(who.From, r.RemoteAddr, r.UserAgent())
 	if len(who.By) > alertd.MaxAckBy || len(who.Why) > alertd.MaxAckWhy {
 		return who, badData(fmt.Sprintf("by may be %d bytes long, why %d", alertd.MaxAckBy, alertd.MaxAckWhy))
 	}

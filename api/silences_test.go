@@ -55,7 +55,7 @@ func TestSilences(t *testing.T) {
 		{"GET /api/v1/silences/nope", "", nil, 404, `there is no such silence`, ""},
 		{"GET /api/v1/silences", "", alertd.ErrStandby, 503, `another node leads`, ""},
 		{"POST /api/v1/silences", "{" + what + `,"or":[[{"name":"c","value":"d","isRegex":true,"isEqual":false}]],"force":true}`, nil, 200, `"silenceID":"new"`, `make [a="b"] [[c!~"d"]] true true from api (192.0.2.1, no User-Agent), which named nobody`},
-		{"POST /api/v1/silences", "{" + what + `,"by":"ann","from":"cli","why":"longer"}`, invalid, 400, `not valid: too broad`, `make [a="b"] [] true false by ann, from cli: longer`},
+		{"POST /api/v1/silences", "{" + what + `,"by":"ann","from":"cli","why":"longer"}`, invalid, 400, `not valid: too broad`, `make [a="b"] [] true false by ann, from cli (192.0.2.1): longer`},
 		{"POST /api/v1/silences", "{" + what + `,"from":"the moon"}`, nil, 400, `from \"the moon\" is not known`, ""},
 		{"POST /api/v1/silences", "{" + what + `,"by":"` + strings.Repeat("x", 101) + `"}`, nil, 400, `by may be 100 bytes long`, ""},
 		{"POST /api/v1/silences", strings.Replace("{"+what+"}", "why", " ", 1), nil, 400, `has no comment; say why`, ""},
@@ -65,7 +65,7 @@ func TestSilences(t *testing.T) {
 		{"POST /api/v1/silences", strings.Repeat(" ", 64<<10) + "{}", nil, 413, `larger than 64 KiB`, ""},
 		{"POST /api/v1/silences/preview", "{" + what + `,"recurs":{"cron":"0 2 * * *","duration":"1h","zone":"UTC"}}`, nil, 200, `"firing":3`, `preview [a="b"] 0 2 * * * for 1h, UTC`},
 		{"DELETE /api/v1/silences/now", "", nil, 200, `"status":"success"`, "expire now from api (192.0.2.1, no User-Agent), which named nobody"},
-		{"DELETE /api/v1/silences/now?by=ann&from=cli&why=disks+are+in", "", nil, 200, `"status":"success"`, "expire now by ann, from cli: disks are in"},
+		{"DELETE /api/v1/silences/now?by=ann&from=cli&why=disks+are+in", "", nil, 200, `"status":"success"`, "expire now by ann, from cli (192.0.2.1): disks are in"},
 		{"DELETE /api/v1/silences/now?from=x", "", nil, 400, `is not known`, ""},
 		{"DELETE /api/v1/silences/nope", "", alertd.ErrNotFound, 404, `not found; GET /api/v1/silences lists them`, "expire nope from api (192.0.2.1, no User-Agent), which named nobody"},
 	} {

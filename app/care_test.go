@@ -62,10 +62,12 @@ func TestAck(t *testing.T) {
 		}
 	}
 	until(t, a, "/api/v1/why?alert=Down", `"kind":"acked","reason":"rollback","by":"eva"`)
+	until(t, a, "/api/v1/why?alert=Down", `"detail":"cli (127.0.0.1)"`)
 	stop()
 
 	a, stop = daemon(t, data, s)
 	until(t, a, "/api/v1/alerts", `"ack":{"by":"eva","from":"cli","why":"rollback"`)
+	until(t, a, "/api/v1/alerts", `"client":"127.0.0.1"`)
 	until(t, a, "/", "acknowledged by eva")
 	if code, body := post(t, a, "/api/v1/unack", js, "", `{"alert":"Down","by":"tom"}`); code != 200 {
 		t.Error(code, body)
@@ -107,6 +109,7 @@ func TestAckPage(t *testing.T) {
 		t.Error(code, body)
 	}
 	until(t, a, link, "acknowledged by &lt;b&gt;eva&lt;/b&gt;")
+	until(t, a, "/api/v1/why?alert=Down", `"detail":"web (127.0.0.1)"`)
 	if code, body := get(t, a, "/ack?alert=0000000000000001"); code != 404 || !strings.Contains(body, "Nothing of this fires") {
 		t.Error(code, body)
 	}

@@ -57,7 +57,7 @@ func (m *Machine) PlanAck(now time.Time, want alertd.AckRequest) (in Acknowledge
 	}
 	in.Acked.Ack = want.Ack
 	a := &in.Acked.Ack
-	a.At, a.Until = now, a.Until.Round(0).UTC()
+	a.At, a.Until, a.Client = now, a.Until.Round(0).UTC(), cut(a.Client, alertd.MaxClient)
 	switch {
 	case a.By == "":
 		return in, fmt.Errorf("%w: say who takes it", alertd.ErrInvalid)

@@ -203,8 +203,7 @@ func ended(s alertd.Silence, now time.Time, act alertd.SilenceAct, by alertd.Act
 
 // done is what somebody did. What people and clients say of themselves is cut: it is kept for long.
 func done(act alertd.SilenceAct, at time.Time, by alertd.Actor) *alertd.SilenceChange {
-	const client = 200 // runes
-	by.By, by.Client, by.Why = cut(by.By, alertd.MaxAckBy), cut(by.Client, client), cut(by.Why, alertd.MaxAckWhy)
+	by.By, by.Client, by.Why = cut(by.By, alertd.MaxAckBy), cut(by.Client, alertd.MaxClient), cut(by.Why, alertd.MaxAckWhy)
 	return &alertd.SilenceChange{Act: act, At: at, Actor: by}
 }
 

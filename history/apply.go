@@ -127,7 +127,7 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 	if err := w.exec(w.stmts.notification,
 		n.ID, pos, micros(at), clip(n.Receiver, maxName), clip(n.Integration, maxName), clip(string(n.Group), maxLabel),
 		string(appendLabels(nil, n.GroupLabels, maxLabel)), clip(string(n.Reason), maxName), n.Digest, int64(n.Seq),
-		n.Status(), clip(string(n.Severity()), maxName), "", false, 0, w.said()); err != nil {
+		n.Status(), clip(string(n.Severity()), maxName), "", false, 0, w.said(), micros(n.DueAt)); err != nil {
 		return err
 	}
 	for i := range n.Alerts {
@@ -203,7 +203,7 @@ func (w *writer) flushed(pos int64, at time.Time, f *alertd.Flushed) error {
 
 // acked writes a row for each alert that somebody has taken, or has no longer.
 func (w *writer) acked(pos int64, at time.Time, a *alertd.Acked) error {
-	d := decision{kind: KindAcked, reason: a.Why, by: a.By, until: a.Until, detail: string(a.From)}
+	d := decision{kind: KindAcked, reason: a.Why, by: a.By, until: a.Until, detail: whence(a.From, a.Client)}
 	if a.Ended != "" {
 		d.kind, d.reason, d.until = KindUnacked, string(a.Ended), time.Time{}
 	}
@@ -214,6 +214,14 @@ func (w *writer) acked(pos int64, at time.Time, a *alertd.Acked) error {
 		}
 	}
 	return nil
+}
+
+// whence is by which way something was asked for, and from where: "cli (192.0.2.7)".
+func whence(from alertd.AckSource, client string) string {
+	if client == "" {
+		return string(from)
+	}
+	return string(from) + " (" + client + ")"
 }
 
 // decision is a row of the table decisions.

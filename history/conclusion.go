@@ -38,17 +38,18 @@ func Conclusion(steps []Step, show func(time.Time) string) string {
 
 // verdict is what the steps come to since the alert began last. Lists are the latest first.
 type verdict struct {
-	state    *Step           // the last change
-	said     []*Step         // the last word to each destination: an attempt, or that it goes into a summary
-	withheld []*Step         // why not, of each receiver to which nothing was said afterwards
-	cause    map[*Step]*Step // of one that ended untold: what kept it from being told
-	end      bool            // what was said last is that it is over
-	silenced *SilenceStep    // that is not over and does not recur
-	acked    *Step           // who has it
+	state    *Step            // the last change
+	said     []*Step          // the last word to each destination: an attempt, or that it goes into a summary
+	withheld []*Step          // why not, of each receiver to which nothing was said afterwards
+	cause    map[*Step]*Step  // of one that ended untold: what kept it from being told
+	end      bool             // what was said last is that it is over
+	late     map[string]*Step // notification → its plan, of digests that left late
+	silenced *SilenceStep     // that is not over and does not recur
+	acked    *Step            // who has it
 }
 
 func verdictOf(steps []Step) verdict {
-	v := verdict{cause: map[*Step]*Step{}}
+	v := verdict{cause: map[*Step]*Step{}, late: map[string]*Step{}}
 	aside := map[string]bool{} // notifications that only bring a message up to date
 	for i := range steps {
 		if s := &steps[i]; s.Kind == KindPlanned && (s.Reason == string(alertd.ReasonAcked) || s.Reason == string(alertd.ReasonUnacked)) {
@@ -81,6 +82,10 @@ func verdictOf(steps []Step) verdict {
 			done[s.Silence.ID] = true
 			if act := s.Silence.Act; act == alertd.SilenceMade || act == alertd.SilenceChanged {
 				v.silences(s.Silence)
+			}
+		case KindPlanned:
+			if !s.Due.IsZero() {
+				v.late[s.Notification] = s
 			}
 		case KindTold, KindClosed:
 			v.end = v.end || !flushed && s.Kind == KindClosed
@@ -122,7 +127,11 @@ func (v *verdict) told(show func(time.Time) string) (parts []string) {
 		case s.Kind == KindFolded:
 			not = append(not, s.Receiver+" is to hear of it in a summary")
 		case s.To == string(alertd.Delivered):
-			took = append(took, s.Receiver+" took it at "+show(s.Time))
+			text := s.Receiver + " took it at " + show(s.Time)
+			if p := v.late[s.Notification]; p != nil {
+				text += p.late(show)
+			}
+			took = append(took, text)
 		case s.Until.IsZero():
 			not = append(not, s.Receiver+" answered "+s.To+" and is not asked again")
 		default:

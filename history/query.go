@@ -136,6 +136,7 @@ type NotificationRow struct {
 	GroupLabels alertd.Labels   `json:"group_labels"`
 	Reason      alertd.Reason   `json:"reason"`
 	Digest      bool            `json:"digest"`
+	Due         time.Time       `json:"due,omitzero"` // of a digest that left late: when it was to leave
 	Seq         uint64          `json:"seq"`
 	Status      string          `json:"status"` // firing or resolved
 	Severity    alertd.Severity `json:"severity"`
@@ -214,7 +215,7 @@ func (s *Store) notifications(ctx context.Context, q query, limit int) ([]Notifi
 	defer tx.Rollback()
 
 	rows, err := tx.QueryContext(ctx, `SELECT id, pos, time, receiver, integration, grp, group_labels, reason, digest, seq, status,
-		severity, outcome, dead, next, (SELECT count(*) FROM notified WHERE notification = notifications.id)
+		severity, outcome, dead, next, due, (SELECT count(*) FROM notified WHERE notification = notifications.id)
 		FROM notifications`+q.where()+` ORDER BY time DESC, pos DESC LIMIT ?`, append(q.args, limit)...)
 	if err != nil {
 		return nil, err
@@ -246,13 +247,13 @@ func (s *Store) notifications(ctx context.Context, q query, limit int) ([]Notifi
 }
 
 func scanNotification(rows *sql.Rows) (n NotificationRow, err error) {
-	var pos, at, next int64
+	var pos, at, next, due int64
 	var lbls []byte
 	if err := rows.Scan(&n.ID, &pos, &at, &n.Receiver, &n.Integration, &n.Group, &lbls, &n.Reason, &n.Digest, &n.Seq, &n.Status,
-		&n.Severity, &n.Outcome, &n.DeadLetter, &next, &n.AlertCount); err != nil {
+		&n.Severity, &n.Outcome, &n.DeadLetter, &next, &due, &n.AlertCount); err != nil {
 		return n, err
 	}
-	n.Time, n.Next, n.Cursor = instant(at), instant(next), cursor(at, pos)
+	n.Time, n.Next, n.Due, n.Cursor = instant(at), instant(next), instant(due), cursor(at, pos)
 	n.GroupLabels, err = readLabels(lbls)
 	return n, err
 }

@@ -700,7 +700,7 @@ func contextOf(t any) context.Context {
 	return context.Background()
 }
 
-// A file of before attempts had traces, and decisions silences, is brought up to date with all that it holds.
+// A file of before attempts had traces, decisions silences and digests an hour at which they are due, is brought up to date with all that it holds.
 func TestUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	s, err := Open(t.Context(), path)
@@ -712,6 +712,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	exec(t, path, `ALTER TABLE attempts DROP COLUMN trace_id; ALTER TABLE decisions DROP COLUMN silence;
+		ALTER TABLE notifications DROP COLUMN due;
 		DELETE FROM goose_db_version WHERE version_id >= 3`)
 	if s, err = Open(t.Context(), path); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
+
 	"alertd"
 )
 
@@ -54,13 +56,16 @@ func (s *Step) Tell(show func(time.Time) string) string {
 	case KindReleased:
 		return "let go by " + s.By + ", from " + s.Detail
 	case KindUnacked:
+		if s.Reason == string(alertd.ReasonUnacked) {
+			return s.Reason + " by " + s.By + ", from " + s.Detail
+		}
 		return s.Reason + " (" + s.By + ")"
 	case KindFolded:
 		return fmt.Sprintf("%s: told in summary %s in place of a message of its own, %s", s.Receiver, s.By, s.Reason)
 	case KindWaited:
 		return s.Receiver + ": waited until now, " + s.Reason
 	case KindPlanned:
-		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
+		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason) + s.late(show)
 	case KindAttempt:
 		var text strings.Builder
 		text.WriteString(fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To))
@@ -79,6 +84,14 @@ func (s *Step) Tell(show func(time.Time) string) string {
 	default:
 		return string(s.Kind)
 	}
+}
+
+// late says how late a digest left, and when it was to leave.
+func (s *Step) late(show func(time.Time) string) string {
+	if s.Due.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(", %s late: it was to leave at %s", model.Duration(s.Time.Sub(s.Due).Round(time.Second)), show(s.Due))
 }
 
 func withheld(s *Step, show func(time.Time) string) string {

@@ -65,6 +65,7 @@ type Step struct {
 	Until        time.Time       `json:"until,omitzero"`
 	Detail       string          `json:"detail,omitempty"`
 	Notification string          `json:"notification,omitempty"`
+	Due          time.Time       `json:"due,omitzero"`      // of a digest that left late: when it was to leave
 	Silence      *SilenceStep    `json:"silence,omitempty"` // what was done to it
 	Config       string          `json:"config,omitempty"`  // version of the configuration that decided
 
@@ -205,7 +206,7 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 				AND (SELECT kind FROM decisions AS d WHERE d.fingerprint = ?1 AND d.fingerprint <> '' AND d.grp = r.grp AND d.pos < r.pos
 					AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) = 'joined'
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
-		{`SELECT pos, time, grp, receiver, integration, reason, id FROM notifications
+		{`SELECT pos, time, grp, receiver, integration, reason, id, due FROM notifications
 			WHERE id IN (` + messages + `) AND time >= ?2 AND time < ?3
 			ORDER BY pos DESC LIMIT ?4`, scanPlannedStep},
 		{`SELECT attempts.id, attempts.time, receiver, integration, n, attempts.outcome, class, detail, attempts.next, notification, trace_id
@@ -278,10 +279,10 @@ func scanDecisionStep(rows *sql.Rows) (st Step, err error) {
 }
 
 func scanPlannedStep(rows *sql.Rows) (st Step, err error) {
-	var at int64
+	var at, due int64
 	var integration string
-	err = rows.Scan(&st.order, &at, &st.Group, &st.Receiver, &integration, &st.Reason, &st.Notification)
-	st.Time, st.Kind, st.Receiver = instant(at), KindPlanned, st.Receiver+"/"+integration
+	err = rows.Scan(&st.order, &at, &st.Group, &st.Receiver, &integration, &st.Reason, &st.Notification, &due)
+	st.Time, st.Kind, st.Receiver, st.Due = instant(at), KindPlanned, st.Receiver+"/"+integration, instant(due)
 	return st, err
 }
 

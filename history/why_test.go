@@ -245,3 +245,41 @@ func TestWhySilence(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A digest that left late says so, and when it was to leave; who has an alert is said with where that came from.
+func TestWhyLateAndWhoTookIt(t *testing.T) {
+	s := fresh(t)
+	disk := alert("DiskFull", "db", "warning", alertd.Firing, epoch)
+	n := alertd.Notification{
+		ID: "dig", Receiver: "ops", Integration: "slack/0", Reason: alertd.ReasonDigest, Digest: true, PlannedAt: epoch.Add(2 * time.Hour), DueAt: epoch.Add(48 * time.Minute),
+		Alerts: []alertd.Notified{{Alert: disk}},
+	}
+	ack := alertd.Ack{By: "ada", From: alertd.FromAPI, Client: "192.0.2.7, curl/8"}
+	about := []alertd.Fingerprint{disk.Fingerprint}
+	apply(t, s, record(
+		1,
+		turned(disk, alertd.Inactive, alertd.ReasonTrue, epoch),
+		alertd.Entry{Time: n.PlannedAt, Planned: &alertd.Planned{Notification: n}},
+		alertd.Entry{Time: n.PlannedAt, Acked: &alertd.Acked{Ack: ack, Alerts: about}},
+		alertd.Entry{Time: n.PlannedAt, Acked: &alertd.Acked{Ack: ack, Alerts: about, Ended: alertd.ReasonUnacked}},
+	))
+	chains, err := s.Why(t.Context(), Question{Alert: "DiskFull"})
+	if err != nil || len(chains) != 1 {
+		t.Fatalf("%d chains, %v", len(chains), err)
+	}
+	var got []string
+	for _, step := range chains[0].Steps[1:] {
+		got = append(got, step.Tell(func(at time.Time) string { return at.Sub(epoch).String() }))
+	}
+	if want := []string{
+		"notification for ops/slack/0: business hours opened, 1h12m late: it was to leave at 48m0s",
+		"acknowledged by ada, from api (192.0.2.7, curl/8)",
+		"acknowledgement taken back by ada, from api (192.0.2.7, curl/8)",
+	}; !slices.Equal(got, want) {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+	rows, err := s.Notifications(t.Context(), Filter{})
+	if err != nil || len(rows) != 1 || !rows[0].Due.Equal(n.DueAt) {
+		t.Errorf("%+v, %v", rows, err)
+	}
+}

@@ -108,7 +108,7 @@ func newWriter(c *sqlite3.SQLiteConn) (*writer, error) {
 	w := &writer{conn: c}
 	st := &w.stmts
 	st.transition = insert("transitions", 19)
-	st.notification = insert("notifications", 16)
+	st.notification = insert("notifications", 17)
 	st.notified = insert("notified", 9)
 	st.attempt = insert("attempts", 13)
 	st.decision = insert("decisions", 12)

@@ -22,6 +22,7 @@ const (
 	leaderSubject = "alertd.leader.http"
 	nodeHeader    = "Alertd-Node"
 	lastHeader    = "Alertd-Last"
+	clientHeader  = "Alertd-Client" // who asked the first node
 )
 
 const (
@@ -158,6 +159,7 @@ func pack(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	out := r.Clone(r.Context())
+	out.Header.Set(clientHeader, r.RemoteAddr) // whoever asks may not say it
 	out.Body, out.ContentLength, out.TransferEncoding = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil
 	var b bytes.Buffer
 	z, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -174,7 +176,13 @@ func unpack(data []byte) (*http.Request, error) {
 		return nil, err
 	}
 	const headers = 1 << 20
-	return http.ReadRequest(bufio.NewReader(io.LimitReader(z, maxRequest+headers)))
+	r, err := http.ReadRequest(bufio.NewReader(io.LimitReader(z, maxRequest+headers)))
+	if err != nil {
+		return nil, err
+	}
+	r.RemoteAddr = r.Header.Get(clientHeader)
+	r.Header.Del(clientHeader)
+	return r, nil
 }
 
 // recorder keeps an answer until it is whole.

@@ -73,6 +73,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("X-Twice", "1")
 	w.Header().Add("X-Twice", "2")
 	w.Header().Set("X-Asked", fmt.Sprint(r.Method, " ", r.URL, " ", r.Host, " ", r.Header.Get("X-Mine")))
+	w.Header().Set("X-From", r.RemoteAddr)
 	w.WriteHeader(http.StatusTeapot)
 	_, _ = w.Write(body)
 }
@@ -95,6 +96,7 @@ func TestForward(t *testing.T) {
 			t.Fatal(err)
 		}
 		req.Header.Set("X-Mine", "yes")
+		req.Header.Set(clientHeader, "192.0.2.7:1") // a lie
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
@@ -106,6 +108,9 @@ func TestForward(t *testing.T) {
 		}
 		if asked := res.Header.Get("X-Asked"); asked != "POST /api/v2/alerts?filter=a%3D%22b%22 "+req.URL.Host+" yes" {
 			t.Errorf("the leader was asked %q", asked)
+		}
+		if from := res.Header.Get("X-From"); !strings.HasPrefix(from, "127.0.0.1:") {
+			t.Errorf("the leader was told that %q asks", from)
 		}
 		if !slices.Equal(res.Header.Values("X-Twice"), []string{"1", "2"}) {
 			t.Errorf("headers %v", res.Header)

@@ -167,10 +167,18 @@ func digestLead(n *alertd.Notification) string {
 	case alertd.ReasonMaxHold:
 		lead = "Held for long enough"
 	}
-	if !n.DueAt.IsZero() {
-		lead += ", " + Ago(n.DueAt, n.PlannedAt) + " late"
+	if late := Late(n); late != "" {
+		lead += ", " + late
 	}
 	return lead
+}
+
+// Late says of a digest how late it left: "1h 12m late"; "" where it left in time.
+func Late(n *alertd.Notification) string {
+	if n.DueAt.IsZero() {
+		return ""
+	}
+	return Ago(n.DueAt, n.PlannedAt) + " late"
 }
 
 func digestCounts(firing, resolved []alertd.Notified, truncated int) string {

@@ -70,7 +70,7 @@ func Ack(o AckOptions) http.Handler {
 		}
 		status := http.StatusOK
 		if r.Method == http.MethodPost {
-			err := o.take(r.Context(), &v, r.PostForm.Get("do") == "unack")
+			err := o.take(r.Context(), &v, r.PostForm.Get("do") == "unack", alertd.Client(alertd.FromWeb, r.RemoteAddr, ""))
 			if err == nil {
 				http.Redirect(w, r, "./", http.StatusSeeOther)
 				return
@@ -97,9 +97,9 @@ func (v *ackPage) selection() alertd.Selection {
 	return alertd.Selection{Fingerprint: v.Fingerprint, Group: alertd.GroupKey(v.Group)}
 }
 
-func (o *AckOptions) take(ctx context.Context, v *ackPage, undo bool) error {
+func (o *AckOptions) take(ctx context.Context, v *ackPage, undo bool, client string) error {
 	req := alertd.AckRequest{
-		Selection: v.selection(), Undo: undo, Ack: alertd.Ack{By: v.By, Why: v.Why, From: alertd.FromWeb},
+		Selection: v.selection(), Undo: undo, Ack: alertd.Ack{By: v.By, Why: v.Why, From: alertd.FromWeb, Client: client},
 	}
 	if v.For != "" {
 		d, err := time.ParseDuration(v.For)

@@ -293,7 +293,7 @@ func (p *silencePages) posted(w http.ResponseWriter, r *http.Request) {
 	case f.Author == "":
 		err = fmt.Errorf("%w: say who makes the silence", alertd.ErrInvalid)
 	default:
-		_, err = p.Silences.MakeSilence(r.Context(), s, alertd.Actor{By: f.Author, From: alertd.FromWeb}, r.PostForm.Has("force"))
+		_, err = p.Silences.MakeSilence(r.Context(), s, alertd.Actor{By: f.Author, From: alertd.FromWeb, Client: alertd.Client(alertd.FromWeb, r.RemoteAddr, "")}, r.PostForm.Has("force"))
 	}
 	if err == nil {
 		seeList(w)
@@ -385,6 +385,7 @@ func (p *silencePages) expire(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	by := alertd.Actor{
 		By: strings.TrimSpace(r.PostFormValue("by")), From: alertd.FromWeb, Why: strings.TrimSpace(r.PostFormValue("why")),
+		Client: alertd.Client(alertd.FromWeb, r.RemoteAddr, ""),
 	}
 	err := fmt.Errorf("%w: say who ends the silence", alertd.ErrInvalid)
 	if by.By != "" {

@@ -170,7 +170,7 @@ func TestSilenceForm(t *testing.T) {
 			t.Errorf("%v: %d %s", c.form, w.Code, w.Body)
 		}
 	}
-	const made = `make [service="api"] [[alertname=~"D.*" service="web"]] for 1h30m0s by anna (by anna, from web): new disks true <nil>`
+	const made = `make [service="api"] [[alertname=~"D.*" service="web"]] for 1h30m0s by anna (by anna, from web (192.0.2.1)): new disks true <nil>`
 	if got := strings.Join(d.asked, "; "); got != made {
 		t.Errorf("asked for\n%s\nwant\n%s", got, made)
 	}
@@ -189,7 +189,7 @@ func TestSilenceForm(t *testing.T) {
 			t.Errorf("expire %s: %d %s", form, w.Code, w.Body)
 		}
 	}
-	if !slices.Contains(d.asked, "expire 1 by ben, from web: done") {
+	if !slices.Contains(d.asked, "expire 1 by ben, from web (192.0.2.1): done") {
 		t.Errorf("asked for %q", d.asked)
 	}
 }

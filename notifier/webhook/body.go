@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	amtemplate "github.com/prometheus/alertmanager/template"
 	"go.yaml.in/yaml/v3"
@@ -31,10 +32,12 @@ type extra struct {
 	Digest   bool   `json:"digest"`
 	AckURL   string `json:"ackURL,omitempty"` // where people take what fires
 
+	DueAt time.Time `json:"dueAt,omitzero"` // of a digest that leaves late: when it was to leave
+
 	SilenceURL string `json:"silenceURL,omitempty"` // where they silence it: a form, filled in
 
 	Summary *alertd.Summary `json:"summary,omitempty"` // what groups it is about, in place of a message for each
-	Note    string          `json:"note,omitempty"`    // the same for people
+	Note    string          `json:"note,omitempty"`    // for people: what the summary comes to, or how late a digest is
 
 	Acks    map[alertd.Fingerprint]alertd.Ack `json:"acks,omitempty"`    // who has what
 	Problem string                            `json:"problem,omitempty"` // why this is not the body that the receiver asks for
@@ -76,6 +79,10 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 		Data: data, Version: "4", GroupKey: string(n.Group), TruncatedAlerts: truncated,
 		Alertd: extra{ID: n.ID, Seq: n.Seq, Severity: string(n.Severity()), Digest: n.Digest, AckURL: notifier.AckLink(n, s.cfg.ExternalURL), SilenceURL: notifier.SilenceLink(n, s.cfg.ExternalURL)},
 	}
+	body.Alertd.DueAt = n.DueAt.UTC()
+	if late := notifier.Late(n); late != "" {
+		body.Alertd.Note = "This digest is " + late + "."
+	}
 	if n.Summary != nil {
 		body.Alertd.Summary, body.Alertd.Note = n.Summary, notifier.SummaryCounts(n.Summary)+". "+notifier.SummaryNote(n)
 	}
@@ -84,7 +91,9 @@ func (s *Sender) compose(n *alertd.Notification) (m composed, err error) {
 			if body.Alertd.Acks == nil {
 				body.Alertd.Acks = map[alertd.Fingerprint]alertd.Ack{}
 			}
-			body.Alertd.Acks[a.Fingerprint] = *a.Ack
+			ack := *a.Ack
+			ack.Client = "" // is nobody else's business
+			body.Alertd.Acks[a.Fingerprint] = ack
 		}
 	}
 	if s.cfg.Payload != nil {

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"alertd"
 	"alertd/notifier/sendertest"
@@ -109,6 +111,35 @@ func TestTemplatedURL(t *testing.T) {
 		_, err := newSender(t, webhook.Config{URL: url, Templates: set(t, "")}).Send(t.Context(), sendertest.Page())
 		if de := remarkOf(t, err, alertd.Failed); strings.Contains(de.Error(), "TOPSECRET") {
 			t.Errorf("%s: %v", url, de)
+		}
+	}
+}
+
+// A digest that leaves late says so, and nobody learns from where its alerts were taken.
+func TestLateDigest(t *testing.T) {
+	var body struct {
+		Alertd struct {
+			DueAt time.Time
+			Note  string
+			Acks  map[string]map[string]any
+		}
+	}
+	n := sendertest.Gallery()["digest"]
+	n.Alerts[0].Ack = &alertd.Ack{By: "eva", From: alertd.FromWeb, Client: "192.0.2.7"}
+	for _, late := range []bool{false, true} {
+		body.Alertd.DueAt, body.Alertd.Note = time.Time{}, ""
+		if late {
+			n.DueAt = n.PlannedAt.Add(-72 * time.Minute)
+		}
+		sent := send(t, webhook.Config{}, n).body
+		if err := json.Unmarshal(sent, &body); err != nil {
+			t.Fatal(err)
+		}
+		if note := body.Alertd.Note; !body.Alertd.DueAt.Equal(n.DueAt) || late != (note == "This digest is 1h 12m late.") || bytes.Contains(sent, []byte("dueAt")) != late {
+			t.Errorf("late %v: %s", late, sent)
+		}
+		if ack := body.Alertd.Acks[n.Alerts[0].Fingerprint.String()]; ack["by"] != "eva" || bytes.Contains(sent, []byte("192.0.2.7")) {
+			t.Errorf("%s", sent)
 		}
 	}
 }
