@@ -60,9 +60,9 @@ func TestWhoDidWhatToASilence(t *testing.T) {
 
 	show := func(time.Time) string { return "then" }
 	want := []string{
-		"made by ann, from cli; ends then",
+		"made by ann, from cli (127.0.0.1); ends then",
 		"changed from api (127.0.0.1, karma/1), which named nobody; ends then; it was to end " + shown.EndsAt.Add(-time.Hour).Format("2006-01-02 15:04 MST"),
-		"ended early by ben, from cli: disks are in",
+		"ended early by ben, from cli (127.0.0.1): disks are in",
 	}
 	var kept struct{ Data alertd.SilenceView }
 	read(t, ask("GET", "/api/v1/silences/"+id, ""), &kept)
