@@ -26,6 +26,7 @@ const maxForm = 64 << 10
 // itself does no harm: only the form on it does.
 type ackPage struct {
 	Style   template.CSS
+	Icon    template.URL
 	Title   string
 	Problem string
 	Alerts  []ackAlert
@@ -65,7 +66,7 @@ func Ack(o AckOptions) http.Handler {
 			return
 		}
 		v := ackPage{
-			Style: template.CSS(style), Fingerprint: r.Form.Get("alert"), Group: r.Form.Get("group"), //nolint:gosec // our own file
+			Style: template.CSS(style), Icon: icons["warning"], Fingerprint: r.Form.Get("alert"), Group: r.Form.Get("group"), //nolint:gosec // our own file
 			By: r.PostForm.Get("by"), Why: r.PostForm.Get("why"), For: r.PostForm.Get("for"), Holds: choose(r.PostForm.Get("for")),
 		}
 		status := http.StatusOK

@@ -18,7 +18,7 @@ func Runbooks(o Options) http.Handler {
 	o.defaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
-		v := book{Style: template.CSS(style)} //nolint:gosec // our own file
+		v := book{Style: template.CSS(style), Icon: icons["ok"]} //nolint:gosec // our own file
 		ix := o.Runbooks()
 		if name == "" {
 			v.Title = "Runbooks"
@@ -88,6 +88,7 @@ func (o *Options) about(r *http.Request, name string, s *seen) (alertd.Labels, [
 // book is a runbook's page, or the list of all.
 type book struct {
 	Style        template.CSS
+	Icon         template.URL
 	Title, Owner string
 	Lead         string // a sentence below the title
 	Dashboards   []alertd.Link

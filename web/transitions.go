@@ -16,6 +16,7 @@ type row struct {
 	From, To             string
 	Reason, Summary      string
 	Runbook, Trace       string
+	Page                 string // the alert's own
 }
 
 func (s *seen) rows(ts []history.Transition) []row {
@@ -25,7 +26,7 @@ func (s *seen) rows(ts []history.Transition) []row {
 		r := row{
 			Level: levelOf(t.Severity), Name: clip(t.Alert, maxChip), Service: clip(t.Service, maxChip),
 			Time: s.moment(t.Time, ""), Ago: ago(s.now.Sub(t.Time)), From: clip(string(t.From), maxChip), To: clip(string(t.To), maxChip),
-			Reason: clip(string(t.Reason), maxChip), Runbook: link(t.RunbookURL), Trace: link(t.TraceURL),
+			Reason: clip(string(t.Reason), maxChip), Runbook: link(t.RunbookURL), Trace: link(t.TraceURL), Page: "./alerts/" + t.Fingerprint.String(),
 		}
 		if t.Summary != t.Alert {
 			r.Summary = clip(t.Summary, maxProse)

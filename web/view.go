@@ -38,6 +38,7 @@ type seen struct {
 	filter      *filter
 	alerts      []alertd.Alert
 	held        []alertd.Held
+	drafts      []alertd.Draft
 	services    []alertd.Health
 	silences    []alertd.SilenceView
 	transitions []history.Transition
@@ -74,6 +75,7 @@ type view struct {
 	Louder   int // silences that are not shown
 	Rows     []row
 	Self     *service
+	First    bool // nothing was seen yet: say what to do
 }
 
 type count struct {
@@ -100,6 +102,7 @@ func (s *seen) view() view {
 		self.Stale = false // it has just been asked
 		v.Self = &self
 	}
+	v.First = !s.filter.On && len(s.blind)+len(s.alerts)+len(s.services)+len(s.transitions)+len(s.silences) == 0
 	s.judge(&v)
 	return v
 }
@@ -117,10 +120,12 @@ func (s *seen) judge(v *view) {
 		v.Level, v.Verdict = "critical", plural(n["critical"], "critical alert", "critical alerts")
 	case n["warning"] > 0:
 		v.Level, v.Verdict = "warning", "Nothing urgent"
+	case v.First: // which is no proof that nothing is wrong
+		v.Level, v.Verdict, v.Because = "ok", "Ready", "No service has told how it is, and nothing has fired yet."
 	default:
 		v.Level, v.Verdict = "ok", "All quiet"
 	}
-	if s.self != nil && s.self.Status != alertd.Healthy && v.Because == "" {
+	if s.self != nil && s.self.Status != alertd.Healthy && !slices.Contains(s.blind, "the alerts") {
 		v.Because = "alertd itself is " + string(s.self.Status) + ": this page may not show everything."
 		if v.Level == "ok" {
 			v.Level, v.Verdict = "warning", "Nothing is known to be wrong"

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"alertd"
@@ -12,6 +13,7 @@ type held struct {
 	Until    moment
 	In       string
 	Receiver string
+	Why      string
 }
 
 // release is what leaves together.
@@ -20,6 +22,8 @@ type release struct {
 	In            string
 	Receiver, Why string
 	Alerts        []waiting
+	ID            string   // for the browser
+	Digests       []digest // what leaves, as it would be now
 }
 
 type waiting struct {
@@ -30,7 +34,7 @@ type waiting struct {
 
 // waiting groups what leaves together, first due first, and notes in waits where each alert waits.
 func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended, more int) {
-	all := s.byRelease()
+	all, drafts := s.byRelease(), digests(s.drafts)
 	type key struct {
 		until         int64
 		receiver, why string
@@ -40,7 +44,7 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 	for _, h := range all {
 		until, in := s.moment(h.Until, h.Calendar), until(h.Until.Sub(s.now))
 		if waits[h.Alert.Fingerprint] == nil {
-			waits[h.Alert.Fingerprint] = &held{Until: until, In: in, Receiver: clip(h.Receiver, maxChip)}
+			waits[h.Alert.Fingerprint] = &held{Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(h.Why(), maxChip)}
 		}
 		if !s.filter.waits(h) {
 			continue
@@ -56,7 +60,12 @@ func (s *seen) waiting(waits map[alertd.Fingerprint]*held) (out []release, ended
 		listed++
 		k := key{h.Until.UnixNano(), h.Receiver, h.Why()}
 		if len(out) == 0 || k != last {
-			out, last = append(out, release{Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(k.why, maxChip)}), k
+			b := batchOf(h.Receiver, h.Calendar, h.Until)
+			out, last = append(out, release{
+				Until: until, In: in, Receiver: clip(h.Receiver, maxChip), Why: clip(k.why, maxChip),
+				ID: fmt.Sprint("digest-", len(out)), Digests: drafts[b],
+			}), k
+			delete(drafts, b) // what waits for other reasons leaves with it, and is told once
 		}
 		r := &out[len(out)-1]
 		w := waiting{levelOf(h.Alert.Severity()), clip(h.Alert.Name(), maxChip), clip(h.Alert.Service(), maxChip), 1, done}

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +25,8 @@ type State interface {
 	Alerts(ctx context.Context) ([]alertd.Alert, error)
 	// Held are the alerts that wait in a group.
 	Held(ctx context.Context) ([]alertd.Held, error)
+	// Drafts are the digests that would leave if what calendars hold left now.
+	Drafts(ctx context.Context) ([]alertd.Draft, error)
 	// Services are the last health reports, one per service.
 	Services(ctx context.Context) ([]alertd.Health, error)
 	// Groups are the alerts that fire as the routing groups them, and what hides them.
@@ -66,15 +69,15 @@ var fragment string
 
 var pages = template.Must(template.New("").ParseFS(files, "*.html"))
 
-// policy lets a page use its own style sheet, its own script, its icon and forms of our own, and nothing else: no other
-// script, no frame or picture, whatever a label says.
+// policy lets a page use its own style sheet, its own script, which asks nobody but us, its icon and forms of our own, and nothing
+// else: no other script, no frame or picture, whatever a label says.
 var policy = func() string {
 	hash := func(text string) string {
 		sum := sha256.Sum256([]byte(text))
 		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
 	return "default-src 'none'; style-src " + hash(style) + "; script-src " + hash(fragment) +
-		"; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+		"; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 }()
 
 // refresh is how often a page that nobody paused asks again.
@@ -142,6 +145,10 @@ func (o *Options) look(ctx context.Context, f *filter) view {
 	note("the alerts", err)
 	s.held, err = o.State.Held(ctx)
 	note("what waits", err)
+	if slices.ContainsFunc(s.held, func(h alertd.Held) bool { return h.Calendar != "" }) && len(s.held) <= maxPreviewed {
+		s.drafts, err = o.State.Drafts(ctx)
+		note("the next digest", err)
+	}
 	s.services, err = o.State.Services(ctx)
 	note("the services' health", err)
 	if o.History == nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type shop struct {
 	alerts      []alertd.Alert
 	held        []alertd.Held
 	services    []alertd.Health
+	drafts      []alertd.Draft
 	groups      []alertd.GroupView
 	messages    map[string]history.Message
 	transitions []history.Transition
@@ -40,6 +42,8 @@ type shop struct {
 func (s shop) Alerts(context.Context) ([]alertd.Alert, error)    { return s.alerts, s.err }
 func (s shop) Held(context.Context) ([]alertd.Held, error)       { return s.held, s.err }
 func (s shop) Services(context.Context) ([]alertd.Health, error) { return s.services, s.err }
+
+func (s shop) Drafts(context.Context) ([]alertd.Draft, error) { return s.drafts, s.err }
 
 func (s shop) Groups(context.Context) ([]alertd.GroupView, error) { return s.groups, s.err }
 
@@ -265,7 +269,7 @@ func TestNothingFromOutsideIsMarkup(t *testing.T) {
 	if len(hrefs) < 20 {
 		t.Fatalf("%d links", len(hrefs))
 	}
-	ours := regexp.MustCompile(`^(https?://[a-z0-9]|data:image/svg&#43;xml,%3Csvg|#i-|\./|\.\./|api/v1/|health/ready$|metrics$|runbooks/$|ack\?alert=[0-9a-f]{16}$)`)
+	ours := regexp.MustCompile(`^(https?://[a-z0-9]|data:image/svg&#43;xml,%3Csvg|#i-|#main$|\./|\.\./|api/v1/|health/ready$|metrics$|runbooks/$|ack\?alert=[0-9a-f]{16}$)`)
 	for _, m := range hrefs {
 		if !ours.MatchString(m[1]) {
 			t.Errorf("link %q", m[1])
@@ -368,7 +372,8 @@ func TestVerdicts(t *testing.T) {
 		ready func(context.Context) alertd.Health
 		says  []string
 	}{
-		"nothing":       {shop{}, nil, []string{"All quiet", "no warning is active.", "Nothing waits", "No service has told"}},
+		"nothing":       {shop{}, nil, []string{"<title>Ready · alertd", "First steps", "alertd publish health", "Nothing waits", "No service has told"}},
+		"quiet":         {shop{services: evening().services[2:3]}, nil, []string{"All quiet", "no warning is active."}},
 		"critical":      {shop{alerts: firing("page")}, nil, []string{"1 critical alert"}},
 		"warning":       {shop{alerts: firing("warning")}, nil, []string{"Nothing urgent", "<b>1</b> warning"}},
 		"info":          {shop{alerts: firing("info")}, nil, []string{"All quiet"}},
@@ -395,6 +400,42 @@ func TestVerdicts(t *testing.T) {
 	}
 	if body, _ := get(t, New(o), "/?refresh=off"); strings.Contains(body, "http-equiv") || !strings.Contains(body, "resume") {
 		t.Error("a paused page asks again")
+	}
+}
+
+// What waits for business hours shows the digest that would leave, once for the destinations that would get the same.
+func TestNextDigest(t *testing.T) {
+	s := evening()
+	var fires, over alertd.Notified
+	for i := range s.held {
+		switch h := &s.held[i]; h.Alert.Name() {
+		case "DiskUsageHigh":
+			fires.Alert = h.Alert
+		case "ElevatedErrorRate":
+			over.Alert = h.Alert
+			over.ResolvedAt = over.ActiveAt.Add(80 * time.Minute)
+		}
+	}
+	n := alertd.Notification{Receiver: "team-shop", Digest: true, Reason: alertd.ReasonDigest, PlannedAt: now, Alerts: []alertd.Notified{fires, over}, Truncated: 3}
+	draft := alertd.Draft{Receiver: "team-shop", Calendar: "office", Until: s.held[0].Until, Omitted: s.held[:1]}
+	for _, to := range []string{"slack/0", "webhook/0"} {
+		n.Integration = to
+		draft.Messages = append(draft.Messages, n)
+	}
+	s.drafts = []alertd.Draft{draft, {Receiver: "team-storage", Calendar: "office", Until: s.held[0].Until}}
+	body, _ := get(t, New(options(t, s)), "/")
+	for _, want := range []string{
+		`<details id="digest-1">`, "Business hours: 1 warning still firing, 1 resolved while held, 3 more", "slack/0, webhook/0",
+		"<h4>Still firing</h4>", `<span class="sum">/var/lib/postgresql on queue-1 is 89 % full`, "<h4>Resolved while held</h4>", "lasted 1 h 20 min", "and 3 more",
+		"Left out: HighLatencyP99 of search (held)", "Nothing would be sent.",
+	} {
+		if strings.Count(body, want) != 1 {
+			t.Errorf("%d times %s", strings.Count(body, want), want)
+		}
+	}
+	s.held = slices.Repeat(s.held, maxPreviewed)
+	if body, _ := get(t, New(options(t, s)), "/"); strings.Contains(body, "As it would be sent now") {
+		t.Error("a digest of thousands is made whenever somebody looks")
 	}
 }
 
