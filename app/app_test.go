@@ -156,17 +156,25 @@ func run(t *testing.T, a *app.App) (stop func()) {
 	return stop
 }
 
-func publish(t *testing.T, a *app.App, subject, event string) {
+// connect is a client of a NATS server, until the test ends.
+func connect(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(a.NATS())
+	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return js
+}
+
+func publish(t *testing.T, a *app.App, subject, event string) {
+	t.Helper()
+	js := connect(t, a.NATS())
+	defer js.Conn().Close()
 	if _, err := js.Publish(t.Context(), subject, []byte(event)); err != nil {
 		t.Fatal(err)
 	}

@@ -111,15 +111,8 @@ func told(p page) int { return len(p.Alerts) + p.Truncated }
 // messages is what the journal at a NATS server has.
 func messages(t *testing.T, url string) (out []*jetstream.RawStreamMsg) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := connect(t, url)
+	defer js.Conn().Close()
 	stream, err := js.Stream(t.Context(), natsbus.JournalStream)
 	if err != nil {
 		t.Fatal(err)

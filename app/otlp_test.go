@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
@@ -136,7 +135,7 @@ func TestOTLP(t *testing.T) {
 	}
 	cfg := info.Config
 	cfg.Subjects = []string{"elsewhere.>"}
-	client := connect(t, a)
+	client := connect(t, a.NATS())
 	if _, err := client.UpdateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -145,23 +144,9 @@ func TestOTLP(t *testing.T) {
 	}
 }
 
-func connect(t *testing.T, a *app.App) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect(a.NATS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 func stream(t *testing.T, a *app.App) jetstream.Stream {
 	t.Helper()
-	s, err := connect(t, a).Stream(t.Context(), "ALERTD_EVENTS")
+	s, err := connect(t, a.NATS()).Stream(t.Context(), "ALERTD_EVENTS")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,6 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"alertd/app"
 )
 
@@ -37,15 +34,7 @@ func TestOverload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer run(t, a)()
-	conn, err := nats.Connect(a.NATS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := connect(t, a.NATS())
 	number := func(text, name string) float64 {
 		m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
 		if m == nil {

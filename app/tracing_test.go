@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -105,17 +104,10 @@ func newTraced(t *testing.T, data string, files fstest.MapFS, on bool) *traced {
 // send publishes an event the way that publishers do who know HTTP's carrier: with a capital letter.
 func (d *traced) send(t *testing.T, subject, event, traceparent string) {
 	t.Helper()
-	nc, err := nats.Connect(d.NATS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	js := connect(t, d.NATS())
+	defer js.Conn().Close()
 	m := &nats.Msg{Subject: subject, Data: []byte(event), Header: nats.Header{"Traceparent": {traceparent}}}
-	js, err := jetstream.New(nc)
-	if err == nil {
-		_, err = js.PublishMsg(t.Context(), m)
-	}
-	if err != nil {
+	if _, err := js.PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -302,16 +294,7 @@ func TestDeadLetterKeepsTheTrace(t *testing.T) {
 		d := newTraced(t, t.TempDir(), files(h.URL), on)
 		d.send(t, "alertd.metrics.api", `{"name":"up","value":}`, publisher)
 		until(t, d.App, "/api/v1/deadletters", "alertd.metrics.api")
-		nc, err := nats.Connect(d.NATS())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer nc.Close()
-		js, err := jetstream.New(nc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		stream, err := js.Stream(t.Context(), ingest.DeadLetterStream)
+		stream, err := connect(t, d.NATS()).Stream(t.Context(), ingest.DeadLetterStream)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -114,22 +114,7 @@ func (d *Decoder) fast(i int) (end int, key []byte) {
 		return 0, nil
 	}
 
-	// A name holds no quote, the labels end with their brace, the field has no quote: the parts cannot be confused.
-	key = append(d.key[:0], '"')
-	key = append(key, name...)
-	key = append(key, '"')
-	key = append(key, set...)
-	if saw&sawService != 0 {
-		key = append(key, '"')
-		key = append(key, service...)
-		key = append(key, '"')
-	}
-	if d.kind == metric {
-		key = append(key, '.')
-		key = append(key, d.token...)
-	}
-	d.key = key
-
+	key = d.fastKey(name, set, service, saw&sawService != 0)
 	ls, ok := d.table.get(key)
 	if !ok {
 		return 0, key
@@ -145,6 +130,21 @@ func (d *Decoder) fast(i int) (end int, key []byte) {
 	}
 	d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: ls, T: t, V: v, Trace: trace})
 	return i + 1, nil
+}
+
+// fastKey is the key of an event in the table. A name holds no quote, the labels end with their brace, the field has no
+// quote: the parts cannot be confused.
+func (d *Decoder) fastKey(name, set, service []byte, hasService bool) []byte {
+	key := append(append(append(d.key[:0], '"'), name...), '"')
+	key = append(key, set...)
+	if hasService {
+		key = append(append(append(key, '"'), service...), '"')
+	}
+	if d.kind == metric {
+		key = append(append(key, '.'), d.token...)
+	}
+	d.key = key
+	return key
 }
 
 // plain is the inside of the string at i, if it has no escape. Control characters are left to the caller.

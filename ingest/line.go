@@ -34,52 +34,66 @@ func (d *Decoder) lines() {
 
 // lineEvent reads one line, whose samples start at first.
 func (d *Decoder) lineEvent(dec *lineprotocol.Decoder, first int) error {
-	measurement, err := dec.Measurement()
+	nameEnd, err := d.lineKey(dec)
 	if err != nil {
 		return err
 	}
-	// The key of a series in the table: no UTF-8 text holds the byte 0xff.
-	key := append(d.key[:0], 'i')
-	key = append(key, measurement...)
-	nameEnd := len(key)
+	if err := d.lineFields(dec, nameEnd); err != nil {
+		return err
+	}
+	t, err := d.lineTime(dec)
+	if err != nil {
+		return err
+	}
+	for i := first; i < len(d.out.Samples); i++ {
+		d.out.Samples[i].T = t
+	}
+	return nil
+}
+
+// lineKey makes of measurement and tags the key that the table has the line's series under, all but the field. No UTF-8
+// text holds the byte 0xff. It returns where the measurement ends.
+func (d *Decoder) lineKey(dec *lineprotocol.Decoder) (nameEnd int, err error) {
+	measurement, err := dec.Measurement()
+	if err != nil {
+		return 0, err
+	}
+	d.key = append(append(d.key[:0], 'i'), measurement...)
+	nameEnd = len(d.key)
 	tags := 0
 	for {
 		k, v, err := dec.NextTag()
 		if err != nil {
-			d.key = key
-			return err
+			return 0, err
 		}
 		if k == nil {
 			break
 		}
 		tags++
-		key = append(key, 0xff)
-		key = append(key, k...)
-		key = append(key, 0xff)
-		key = append(key, v...)
+		d.key = append(append(d.key, 0xff), k...)
+		d.key = append(append(d.key, 0xff), v...)
 	}
 	if tags > MaxLabels {
-		d.key = key
-		return faultf(0, "the line has %d tags, more than %d", tags, MaxLabels)
+		return 0, faultf(0, "the line has %d tags, more than %d", tags, MaxLabels)
 	}
-	key = append(key, 0xff, 0xff)
+	d.key = append(d.key, 0xff, 0xff)
 	if d.kind == metric {
-		key = append(key, d.token...)
+		d.key = append(d.key, d.token...)
 	}
-	key = append(key, 0xff)
-	head := len(key)
+	d.key = append(d.key, 0xff)
+	return nameEnd, nil
+}
+
+// lineFields makes a sample of each field that is a number, behind the key that lineKey made.
+func (d *Decoder) lineFields(dec *lineprotocol.Decoder, nameEnd int) error {
+	head := len(d.key)
 	for {
 		k, kind, raw, err := dec.NextFieldBytes()
-		if err != nil {
-			d.key = key
+		if k == nil || err != nil {
 			return err
-		}
-		if k == nil {
-			break
 		}
 		v, ok, err := fieldValue(kind, raw)
 		if err != nil {
-			d.key = key
 			return faultf(0, "field %q: %v", short(string(k)), err)
 		}
 		if !ok {
@@ -87,41 +101,32 @@ func (d *Decoder) lineEvent(dec *lineprotocol.Decoder, first int) error {
 			continue
 		}
 		if !d.room(1) {
-			d.key = key
 			d.tooMany(d.lineStart())
-			break
+			return nil
 		}
-		key = append(key[:head], k...)
-		ls, known := d.table.get(key)
+		d.key = append(d.key[:head], k...)
+		ls, known := d.table.get(d.key)
 		if !known {
-			if ls, err = d.lineLabels(key[1:nameEnd], key[nameEnd:head], k); err != nil {
-				d.key = key
+			if ls, err = d.lineLabels(d.key[1:nameEnd], d.key[nameEnd:head], k); err != nil {
 				return err
 			}
-			d.table.put(key, ls)
+			d.table.put(d.key, ls)
 		}
 		d.out.Samples = append(d.out.Samples, alertd.Sample{Labels: ls, V: v, Trace: d.trace})
 	}
-	d.key = key
+}
 
+// lineTime is the line's timestamp, or else when it was received.
+func (d *Decoder) lineTime(dec *lineprotocol.Decoder) (int64, error) {
 	raw, err := dec.TimeBytes()
+	if raw == nil || err != nil {
+		return d.received, err
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
 	if err != nil {
-		return err
+		return 0, faultf(0, "the timestamp %q is not a number that fits 64 bits", short(string(raw)))
 	}
-	t := d.received
-	if raw != nil {
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
-			return faultf(0, "the timestamp %q is not a number that fits 64 bits", short(string(raw)))
-		}
-		if t, err = d.instantOf(unixAny(n)); err != nil {
-			return err
-		}
-	}
-	for i := first; i < len(d.out.Samples); i++ {
-		d.out.Samples[i].T = t
-	}
-	return nil
+	return d.instantOf(unixAny(n))
 }
 
 // fieldValue is false for a text, which is no sample.

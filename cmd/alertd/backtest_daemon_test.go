@@ -87,24 +87,12 @@ func TestBacktestIsTheDaemon(t *testing.T) {
 	defer sink.Close()
 
 	dir, opens := t.TempDir(), time.Now().UTC().Add(6*time.Hour).Hour()
-	for name, text := range map[string]string{
-		"rules.yaml": replayedRules, "routing.yaml": fmt.Sprintf(replayedRouting, opens, opens+1, sink.URL),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, filepath.Join(dir, "rules.yaml"), replayedRules)
+	write(t, filepath.Join(dir, "routing.yaml"), fmt.Sprintf(replayedRouting, opens, opens+1, sink.URL))
 	a, stop := daemon(t, dir, t.TempDir())
 	defer stop()
-	conn, err := nats.Connect(a.NATS())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := connect(t, a)
+	defer js.Conn().Close()
 
 	// Each step waits for its pages, so that a slow machine puts no two of them together.
 	var daemon []told
@@ -219,4 +207,18 @@ func daemon(t *testing.T, rules, data string) (a *app.App, stop func()) {
 			t.Error(err)
 		}
 	}
+}
+
+// connect is a client of the daemon's NATS.
+func connect(t *testing.T, a *app.App) jetstream.JetStream {
+	t.Helper()
+	conn, err := nats.Connect(a.NATS())
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }

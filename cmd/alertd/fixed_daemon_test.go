@@ -14,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"alertd/app"
 )
 
@@ -57,15 +54,8 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 
 	publish := func(a *app.App, at time.Time, v float64) {
 		t.Helper()
-		conn, err := nats.Connect(a.NATS())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		js, err := jetstream.New(conn)
-		if err != nil {
-			t.Fatal(err)
-		}
+		js := connect(t, a)
+		defer js.Conn().Close()
 		event := fmt.Sprintf(`{"name":"traffic","labels":{"service":"api"},"value":%v,"time":%q}`, v, at.Format(time.RFC3339Nano))
 		if _, err := js.Publish(t.Context(), "alertd.metrics.api", []byte(event)); err != nil {
 			t.Fatal(err)
