@@ -16,6 +16,7 @@ import (
 // However many alerts a group has, what one step decides about telling them fits into a commit of the journal, all of
 // them are told in the end, and all are closed.
 func TestStormFitsTheJournal(t *testing.T) {
+	t.Parallel()
 	const n = 10_000
 	w := newWorld(t, 1)
 	posts := make([]alertd.Posted, n)
