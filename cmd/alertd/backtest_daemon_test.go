@@ -55,6 +55,7 @@ receivers:
 // TestBacktestIsTheDaemon: what `alertd backtest` says of recorded events is what the daemon told when they came: the same
 // pages to the same receivers, for the same reasons, of the same alerts, in the same order in each group, within seconds.
 func TestBacktestIsTheDaemon(t *testing.T) {
+	t.Parallel()
 	type told struct {
 		at    time.Time
 		group string

@@ -20,6 +20,7 @@ import (
 // TestFixedTimeOnADaemon: a rule that compares with a time two hours ago fires, knows that time after a restart, which
 // leaves its alert as it was, ends, and fires anew. A backtest of the same events says the same.
 func TestFixedTimeOnADaemon(t *testing.T) {
+	t.Parallel()
 	pages := make(chan string, 100)
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var p struct {

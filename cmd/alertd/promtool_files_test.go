@@ -81,11 +81,13 @@ tests: []`, false, ""},
 // TestUnitTestFiles: for each key of promtool's format alertd gives the verdict that promtool gives, if it is installed and
 // new enough to know the key.
 func TestUnitTestFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "rules.yml"), testedRule)
 	promtool, version := installedPromtool()
 	for i, tc := range unitTests {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			name := filepath.Join(dir, fmt.Sprintf("%02d.yml", i))
 			write(t, name, "rule_files: [rules.yml]\n"+strings.ReplaceAll(tc.text, "\t", "  "))
 			f := testFile(name, &bytes.Buffer{})
@@ -149,10 +151,12 @@ var ruleFiles = []struct {
 
 // TestRuleFiles: alertd refuses the rule files that promtool refuses, and no other, whatever its lints think of them.
 func TestRuleFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	promtool, version := installedPromtool()
 	for i, tc := range ruleFiles {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			name := filepath.Join(dir, fmt.Sprintf("%02d.yml", i))
 			write(t, name, tc.text)
 			var out, log bytes.Buffer

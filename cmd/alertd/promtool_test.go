@@ -15,6 +15,7 @@ import (
 // TestPromtoolAgrees runs Prometheus's promtool and `alertd test` over the same files: the tests of the shipped rules,
 // and some thirty variations of them, of which most are wrong. They must pass and fail alike.
 func TestPromtoolAgrees(t *testing.T) {
+	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
 		t.Skip("promtool is not installed: it is in Debian's package prometheus")
