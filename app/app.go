@@ -21,6 +21,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/net/netutil"
 
 	"alertd"
 	"alertd/config"
@@ -222,13 +223,19 @@ func (a *App) openHistory(ctx context.Context) (err error) {
 		if err != nil {
 			return errors.Join(err, a.history.Close())
 		}
-		if seq <= newest {
+		same := seq <= newest
+		if same {
+			if same, err = a.history.BelongsTo(ctx, a.journal.Made()); err != nil {
+				return errors.Join(err, a.history.Close())
+			}
+		}
+		if same {
 			break
 		}
 		if err := a.history.Close(); err != nil {
 			return err
 		}
-		a.log.Error("the history is of another journal", "history_seq", seq, "journal_seq", newest)
+		a.log.Error("the history is of another journal", "history_seq", seq, "journal_seq", newest, "journal_made", a.journal.Made())
 		if err := a.moveAside(path); err != nil {
 			return err
 		}
@@ -255,6 +262,10 @@ func (a *App) HTTP() string { return a.listener.Addr().String() }
 // NATS is the URL that publishers use.
 func (a *App) NATS() string { return a.bus.URL() }
 
+// ErrJournalGone says that somebody has deleted the journal, and with it all that this daemon knew. One that is built and
+// run anew begins as if new, and pages.
+var ErrJournalGone = journal.ErrGone
+
 // Run works until ctx ends, then drains, and returns nil; or until a part fails, and returns why. The first part
 // that ends stops the rest.
 func (a *App) Run(ctx context.Context) error {
@@ -274,7 +285,9 @@ func (a *App) Run(ctx context.Context) error {
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	start("http", func(context.Context) error { return server.Serve(a.listener) })
+	start("http", func(context.Context) error {
+		return server.Serve(netutil.LimitListener(a.listener, connections(openFiles())))
+	})
 	if a.otlp != nil {
 		start("otlp", a.otlp.run)
 	}

@@ -51,6 +51,7 @@ func (a *App) lead(ctx context.Context) error {
 			continue
 		}
 		if !a.ready.Load() || hopeless(err) {
+			_ = a.drain(nil) // what is on its way arrives; nothing remembers that
 			return err
 		}
 		if retry, err = a.recover(ctx, err, retry); err != nil {
@@ -61,7 +62,7 @@ func (a *App) lead(ctx context.Context) error {
 
 // hopeless reports whether no time heals an error.
 func hopeless(err error) bool {
-	return errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrTrimmed) || errors.Is(err, nats.ErrConnectionClosed)
+	return errors.Is(err, journal.ErrGone) || errors.Is(err, journal.ErrCorrupt) || errors.Is(err, journal.ErrTrimmed) || errors.Is(err, nats.ErrConnectionClosed)
 }
 
 // recover waits until it is worth leading again: the streams are there. It returns the next pause.

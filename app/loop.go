@@ -314,7 +314,7 @@ func (l *leader) remember(ctx context.Context, c alertd.Commit) (err error) {
 			return nil
 		}
 		if errors.Is(err, journal.ErrFenced) || errors.Is(err, journal.ErrTooLarge) ||
-			errors.Is(err, journal.ErrInvalid) || errors.Is(err, journal.ErrUnknown) || ctx.Err() != nil {
+			errors.Is(err, journal.ErrInvalid) || errors.Is(err, journal.ErrGone) || errors.Is(err, journal.ErrUnknown) || ctx.Err() != nil {
 			return fmt.Errorf("journal: %w", err)
 		}
 		l.journalState.failed(err)

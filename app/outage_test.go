@@ -2,9 +2,11 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,6 +189,70 @@ func TestEventsAreDeleted(t *testing.T) {
 				if p := s.next(t); p.Status != "firing" {
 					t.Errorf("paged %+v", p)
 				}
+			}
+		})
+	}
+}
+
+// An administrator deletes the journal, and with it all that alertd knew, or puts another one in its place. Nothing heals that
+// daemon: it ends and says why; the next one on the same data begins as if new, pages what fires, and has a history of this
+// journal only.
+func TestJournalIsDeleted(t *testing.T) {
+	t.Parallel()
+	for _, anew := range []bool{false, true} {
+		t.Run(fmt.Sprintf("anew=%t", anew), func(t *testing.T) {
+			t.Parallel()
+			s, b := newSink(t), newBroker(t)
+			data := t.TempDir()
+			js := b.jetStream(t)
+			a, err := app.New(t.Context(), app.Options{
+				Rules: files(s.URL), Data: data, Listen: "127.0.0.1:0", NATS: b.ClientURL(), Console: io.Discard,
+				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- a.Run(t.Context()) }()
+			insist(t, js, s, "old")
+			until(t, a, "/api/v1/history", `"service":"old"`)
+			stream, err := js.Stream(t.Context(), natsbus.JournalStream)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := js.DeleteStream(t.Context(), natsbus.JournalStream); err != nil {
+				t.Fatal(err)
+			}
+			if anew {
+				if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := js.Publish(t.Context(), natsbus.MetricsSubject("new"), []byte(`{"name":"up","labels":{"service":"new"},"value":0}`)); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, app.ErrJournalGone) {
+					t.Errorf("it ended with %v", err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("it goes on without a journal")
+			}
+			if err := a.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			a, _ = b.daemon(t, data, s)
+			told := map[string]bool{}
+			for len(told) < 2 {
+				told[s.next(t).Alerts[0].Labels["service"]] = true
+			}
+			if !told["old"] || !told["new"] {
+				t.Errorf("told are %v", told)
+			}
+			until(t, a, "/api/v1/history", `"service":"new"`)
+			if _, body := get(t, a, "/api/v1/history"); strings.Count(body, `"to":"firing"`) != 2 {
+				t.Errorf("the history is of two journals: %s", body)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -35,6 +36,9 @@ func (a *App) project(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return nil
+		}
+		if errors.Is(err, journal.ErrGone) {
+			return err // what follows is of another journal
 		}
 		a.historyState.failed(err)
 		a.log.Error("history is not written; it catches up from the journal", "error", err, "retry_in", wait)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 	"github.com/pressly/goose/v3"
@@ -148,6 +149,19 @@ func (s *Store) LastSeq(ctx context.Context) (uint64, error) {
 	var seq int64
 	err := s.read.QueryRowContext(ctx, "SELECT seq FROM projection").Scan(&seq)
 	return uint64(seq), s.explain("read the last sequence", err)
+}
+
+// BelongsTo reports whether the history is of the journal that was made at an instant. The first answer is yes, and it is remembered.
+func (s *Store) BelongsTo(ctx context.Context, made time.Time) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var of int64
+	err := s.write.QueryRowContext(ctx, "SELECT journal FROM projection").Scan(&of)
+	if err == nil && of == 0 {
+		of = made.UnixMicro()
+		_, err = s.write.ExecContext(ctx, "UPDATE projection SET journal = ?", of)
+	}
+	return of == made.UnixMicro(), s.explain("read which journal it is of", err)
 }
 
 // Ping reads a row, to find out whether the history can answer.

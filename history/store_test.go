@@ -700,7 +700,8 @@ func contextOf(t any) context.Context {
 	return context.Background()
 }
 
-// A file of before attempts had traces, decisions silences and digests an hour at which they are due, is brought up to date with all that it holds.
+// A file of before attempts had traces, decisions silences, digests an hour at which they are due, and the whole a journal that it is of,
+// is brought up to date with all that it holds.
 func TestUpgrade(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.db")
 	s, err := Open(t.Context(), path)
@@ -713,6 +714,7 @@ func TestUpgrade(t *testing.T) {
 	}
 	exec(t, path, `ALTER TABLE attempts DROP COLUMN trace_id; ALTER TABLE decisions DROP COLUMN silence;
 		ALTER TABLE notifications DROP COLUMN due;
+		ALTER TABLE projection DROP COLUMN journal;
 		DELETE FROM goose_db_version WHERE version_id >= 3`)
 	if s, err = Open(t.Context(), path); err != nil {
 		t.Fatal(err)
@@ -721,5 +723,25 @@ func TestUpgrade(t *testing.T) {
 	n, err := s.Notifications(t.Context(), Filter{})
 	if err != nil || len(n) != 1 || len(n[0].Attempts) != 2 || n[0].Attempts[1].Outcome != alertd.Delivered || n[0].Attempts[1].TraceID != "" {
 		t.Errorf("%+v, %v", n, err)
+	}
+}
+
+// A history is of the journal that it met first, also after it was closed.
+func TestBelongsTo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.db")
+	for i, c := range []struct {
+		made time.Time
+		want bool
+	}{{epoch, true}, {epoch.Add(time.Millisecond), false}, {epoch, true}} {
+		s, err := Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.BelongsTo(t.Context(), c.made); got != c.want || err != nil {
+			t.Errorf("%d: %t, %v", i, got, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

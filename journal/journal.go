@@ -22,6 +22,8 @@ var (
 	ErrInvalid = errors.New("commit is not valid")
 	// ErrCorrupt says that the journal is not what was written. The error is a *CorruptError.
 	ErrCorrupt = errors.New("journal is corrupt")
+	// ErrGone says that the journal was deleted, and perhaps made anew. What was in it is lost; a new handle begins with what there is.
+	ErrGone = errors.New("the journal was deleted")
 	// ErrNoSnapshot says that there are snapshots, but none that is whole and fits the journal: fold from the start.
 	ErrNoSnapshot = errors.New("no usable snapshot")
 )
@@ -34,7 +36,8 @@ type CorruptError struct {
 
 // Error is for people.
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("journal is corrupt at sequence %d: %s", e.Seq, e.Reason)
+	return fmt.Sprintf("journal is corrupt at sequence %d: %s\n  hint: restore the stream %s from a backup (nats stream restore), or delete it (nats stream rm; "+
+		"with the built-in server, move the data folder away): alertd then starts as if new", e.Seq, e.Reason, streamName)
 }
 
 // Is makes errors.Is(err, ErrCorrupt) true.

@@ -29,6 +29,7 @@ const (
 	attemptTimeout  = time.Second           // of one publish: embedded it takes 50 µs; a second attempt does no harm
 	infoPatience    = 15 * time.Second      // of a question to the stream's leader; an election takes up to ten
 	attemptPause    = 50 * time.Millisecond // between two
+	goneEvery       = 10                    // attempts that nobody takes are as many as one question whether there still is a journal
 	resolvePatience = 2 * time.Second       // beyond ctx, to find out what became of a commit
 	stallTimeout    = 2 * time.Second       // a reader that hears nothing asks whether there is something
 	directGetPause  = 20 * time.Millisecond // a replica may answer that lags behind the leader
@@ -40,6 +41,7 @@ const (
 type NATS struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	made   time.Time // the stream
 	node   string
 	log    *slog.Logger
 
@@ -61,6 +63,7 @@ func OpenNATS(ctx context.Context, js jetstream.JetStream, node string, log *slo
 	if n.stream, err = js.Stream(ctx, streamName); err != nil {
 		return nil, fmt.Errorf("journal: stream %s: %w", streamName, err)
 	}
+	n.made = n.stream.CachedInfo().Created
 	if n.tail, err = readTail(ctx, n.stream); err != nil {
 		return nil, err
 	}
@@ -105,6 +108,37 @@ func infoOf(ctx context.Context, s jetstream.Stream) (*jetstream.StreamInfo, err
 	}
 }
 
+// Made is when the journal was made, by the clock of NATS. It tells a journal from another one in its place.
+func (n *NATS) Made() time.Time { return n.made }
+
+// info asks the stream's leader how the journal is, if it still is.
+func (n *NATS) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	info, err := infoOf(ctx, n.stream)
+	return info, n.orGone(info, err)
+}
+
+// orGone makes an error of an answer that is not about this journal.
+func (n *NATS) orGone(info *jetstream.StreamInfo, err error) error {
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("%w: %w", ErrGone, err)
+	case err == nil && !info.Created.Equal(n.made):
+		return fmt.Errorf("%w and made anew at %s", ErrGone, info.Created.UTC().Format(time.RFC3339))
+	default:
+		return err
+	}
+}
+
+// gone reports whether the server says that there is no journal. No answer is no.
+func (n *NATS) gone(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	if _, err := n.js.Stream(ctx, streamName); errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	return nil
+}
+
 // getMsg reads one message that is known to exist. A replica that has not got it yet is asked again.
 func getMsg(ctx context.Context, s jetstream.Stream, seq uint64) (*jetstream.RawStreamMsg, error) {
 	tries := directGetTries
@@ -123,7 +157,7 @@ func getMsg(ctx context.Context, s jetstream.Stream, seq uint64) (*jetstream.Raw
 }
 
 // Append publishes one commit, as a whole or not at all, and returns its sequence. It fills in c.Prev. The entries may be handed to Follow as they
-// are, so nobody changes them any more. An error that is none of ErrFenced, ErrUnknown, ErrTooLarge and ErrInvalid means
+// are, so nobody changes them any more. An error that is none of ErrFenced, ErrUnknown, ErrTooLarge, ErrInvalid and ErrGone means
 // that nothing was appended, and the same commit may be tried again. Append waits for a server that is away for as long
 // as ctx lets it, half a minute where ctx has no deadline.
 func (n *NATS) Append(ctx context.Context, c alertd.Commit) (uint64, error) {
@@ -161,6 +195,7 @@ func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 	}
 	sent := false // an attempt was made whose outcome is unknown
 	told := false // that it has to be tried again
+	unheard := 0  // attempts that nobody took
 	for base := ctx; ; {
 		attempt, cancel := context.WithTimeout(base, attemptTimeout)
 		_, err := n.js.PublishMsg(attempt, m.to(last), jetstream.WithRetryAttempts(0))
@@ -182,7 +217,12 @@ func (n *NATS) publish(ctx context.Context, m message, last uint64) error {
 			}
 			return fmt.Errorf("journal: nothing appended: %w%s", err, hintOf(api))
 		case isAPI, errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrNoResponders):
-			// Nobody has taken the message: there is no leader. Electing one takes some seconds.
+			// Nobody has taken the message: there is no leader, and electing one takes some seconds, or no stream.
+			if unheard++; unheard%goneEvery == 0 {
+				if err := n.gone(base); err != nil {
+					return err
+				}
+			}
 		case !sent:
 			// From here on the end of ctx is not at once the end of the question what became of the message.
 			sent = true
@@ -260,7 +300,7 @@ func refusedForSequence(err error) bool {
 
 // Last is the sequence of the newest message; 0 while there is none.
 func (n *NATS) Last(ctx context.Context) (uint64, error) {
-	info, err := infoOf(ctx, n.stream)
+	info, err := n.info(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -272,7 +312,7 @@ func (n *NATS) Last(ctx context.Context) (uint64, error) {
 // past the end, too: what the caller has seen is lost. With from among what was trimmed, it is ErrTrimmed.
 func (n *NATS) Replay(ctx context.Context, from uint64, fn func(seq uint64, c alertd.Commit) error) error {
 	from = max(from, 1)
-	info, err := infoOf(ctx, n.stream)
+	info, err := n.info(ctx)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ const forEver = math.MaxUint64
 // scan delivers records from a sequence on, in batches, until it has delivered last. Where the journal was trimmed further than that, it
 // begins with what there is. What is in own is not decoded. It returns the tail of the journal that it read.
 func (n *NATS) scan(ctx context.Context, from, last uint64, own *recent, deliver func([]Record) error) (tail, error) {
-	info, err := infoOf(ctx, n.stream)
+	info, err := n.info(ctx)
 	if err != nil {
 		return tail{}, err
 	}
@@ -113,7 +113,7 @@ func (r *reader) start(ctx context.Context) (stop func(), err error) {
 		OptStartSeq:   r.ch.next,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal: %w", r.n.orGone(nil, err))
 	}
 	r.msgs, r.fatal = make(chan jetstream.Msg, readAhead/2), make(chan error, 1)
 	done := make(chan struct{})
@@ -125,7 +125,7 @@ func (r *reader) start(ctx context.Context) (stop func(), err error) {
 	}, jetstream.PullMaxMessagesWithBytesLimit(readAhead, readAheadBytes), jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 		if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConnectionClosed) {
 			select {
-			case r.fatal <- fmt.Errorf("journal: %w", err):
+			case r.fatal <- fmt.Errorf("journal: %w", r.n.orGone(nil, err)):
 			default:
 			}
 			return
@@ -168,9 +168,10 @@ func (r *reader) collect(msg jetstream.Msg) (batch []Record, err error) {
 // compare asks the leader whether there is something that was not delivered, the second time that it is asked for.
 func (r *reader) compare(ctx context.Context) error {
 	info, err := r.n.stream.Info(ctx)
+	err = r.n.orGone(info, err)
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-		return fmt.Errorf("journal: %w", err)
+	case errors.Is(err, ErrGone):
+		return err
 	case err != nil:
 		return nil //nolint:nilerr // no server to compare with: the client reconnects
 	}

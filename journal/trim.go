@@ -29,7 +29,7 @@ func (n *NATS) Trim(ctx context.Context, before time.Time) (uint64, error) {
 	if err != nil || len(kept) < len(slots) {
 		return 0, err
 	}
-	info, err := infoOf(ctx, n.stream)
+	info, err := n.info(ctx)
 	if err != nil {
 		return 0, err
 	}

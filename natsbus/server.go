@@ -24,6 +24,16 @@ const readyTimeout = 10 * time.Second
 // memoryLimit is what JetStream may hold in memory, in bytes: the positions of readers, no stream.
 const memoryLimit = 64 << 20
 
+// maxClients is how many publishers may be connected: the server's default, but not more than a quarter of the files that the process may
+// open, since the streams and the senders need some, whatever publishers do.
+func maxClients() int {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return server.DEFAULT_MAX_CONNECTIONS
+	}
+	return int(min(max(l.Cur/4, 1), server.DEFAULT_MAX_CONNECTIONS))
+}
+
 // embedded is a NATS server in this process.
 type embedded struct {
 	o        Options
@@ -120,6 +130,7 @@ func (e *embedded) launch(ctx context.Context, host string, port int, maxStore i
 		StoreDir:           e.o.StoreDir,
 		JetStreamMaxStore:  maxStore,
 		JetStreamMaxMemory: memoryLimit,
+		MaxConn:            maxClients(),
 		Nkeys:              []*server.NkeyUser{{Nkey: us}, {Nkey: them, Permissions: guestPermissions()}},
 		NoAuthUser:         them,
 	})

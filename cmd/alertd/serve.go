@@ -60,6 +60,18 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	}
 	defer flush(ctx)
 	o.Traces = traces
+	for {
+		err := c.life(ctx, o)
+		if !errors.Is(err, app.ErrJournalGone) {
+			return err
+		}
+		log.Error("starting as if new: what was told is not known any more, and what still fires is told again", "error", err)
+	}
+}
+
+// life is the daemon from its start until ctx ends or a part of it fails.
+func (c *serveCmd) life(ctx context.Context, o app.Options) error {
+	log := o.Log
 	a, err := app.New(ctx, o)
 	if interrupted(ctx, err) {
 		log.Info("stopped before it was ready")
@@ -71,14 +83,16 @@ func (c *serveCmd) Run(ctx context.Context, std streams) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	life, over := context.WithCancel(ctx)
+	defer over()
 	stop := context.AfterFunc(ctx, func() { log.Info("stopping", "cause", context.Cause(ctx)) })
 	defer stop()
 	go func() {
 		for {
 			select {
 			case <-hup:
-				_ = a.Reload(ctx) // it has logged what is wrong
-			case <-ctx.Done():
+				_ = a.Reload(life) // it has logged what is wrong
+			case <-life.Done():
 				return
 			}
 		}
