@@ -97,7 +97,7 @@ func enrich(al *alertd.Alert, books *runbooks.Index, link *tracectx.Link, extern
 // addSenders builds a sender for every destination of every receiver.
 func (a *App) addSenders(p *policy, routing *config.Routing) error {
 	p.senders = map[string]notifier.Sender{}
-	con := console.New(a.o.Console, console.IsTerminal(a.o.Console), a.external)
+	con := console.New(a.o.Console, console.Colors(a.o.Console), a.external)
 	p.senders[engine.Fallback+"/console/0"] = con
 	for _, r := range routing.Receivers {
 		add := func(kind string, i int, s notifier.Sender) {

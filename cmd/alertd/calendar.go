@@ -210,7 +210,7 @@ func (r calendarReport) write(w io.Writer) error {
 		now += fmt.Sprintf(", %s %s", verb, showDay(*r.Next, r.zone))
 	}
 	for _, text := range []string{r.Name + ": " + strings.Join(r.Hours, "; ") + " (" + r.TimeZone + ")", now} {
-		for _, part := range wrap(printable(text), tableWidth) {
+		for _, part := range wrap(printable(text), prose(w)) {
 			if _, err := fmt.Fprintln(w, part); err != nil {
 				return err
 			}

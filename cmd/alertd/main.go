@@ -65,12 +65,9 @@ func dispatch(ctx context.Context, args []string, std streams) error {
 		asks = std.err // nobody asked
 	}
 	helped := false // kong goes on after it has printed a help text, and then misses the arguments
-	parser, err := kong.New(&root,
-		kong.Name("alertd"),
-		kong.Description("Calm alerting: events over NATS in; few, quick and useful notifications out."),
+	parser, err := newParser(&root,
 		kong.Writers(asks, std.err),
 		kong.Exit(func(int) { helped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(std),
 	)
@@ -84,10 +81,20 @@ func dispatch(ctx context.Context, args []string, std streams) error {
 	case helped:
 		return nil
 	case err != nil:
-		return misused(err)
+		return misused(err, args)
 	default:
 		return command.Run()
 	}
+}
+
+// newParser reads the command line into root.
+func newParser(root *commands, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(root, append(more,
+		kong.Name("alertd"),
+		kong.Description("Calm alerting: events over NATS in; few, quick and useful notifications out."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.PostBuild(explain),
+	)...)
 }
 
 // asked turns "alertd" and "alertd help silence add" into the questions for help that they are.
@@ -116,10 +123,13 @@ func negatives(args []string) []string {
 const minusSign = "\u2212"
 
 // misused turns a parse error of kong into ours.
-func misused(err error) error {
+func misused(err error, args []string) error {
 	hint := "alertd --help"
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
 		if node := parse.Context.Selected(); node != nil {
+			if p := node.Parent; p != nil && p.DefaultCmd == node && !slices.Contains(args, node.Name) {
+				node = p // nobody named the command
+			}
 			hint = node.FullPath() + " --help"
 		}
 	}

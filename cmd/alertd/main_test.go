@@ -24,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("COLUMNS", "100")
 			env.Setenv("TZ", "Asia/Kolkata") // no summer time, so that tables are the same all the year
 			// Nothing in a script may reach a daemon that happens to run on this machine.
 			env.Setenv("ALERTD_URL", "http://127.0.0.1:1")

@@ -73,7 +73,7 @@ func writeDigests(w io.Writer, local clock, all []api.Digest) error {
 		if left := omitted(d.Omitted); left != "" {
 			head += " It leaves out " + left + "."
 		}
-		lines := append([]string{""}, wrap(printable(head), tableWidth)...)
+		lines := append([]string{""}, wrap(printable(head), prose(w))...)
 		if d.Text != "" {
 			lines = append(lines, strings.Split(strings.TrimRight(d.Text, "\n"), "\n")...)
 		}

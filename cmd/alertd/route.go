@@ -297,7 +297,7 @@ func (r routeReport) write(w io.Writer) error {
 	}
 	// The tree may be wide, and its shape is in the first column: clip that one as well.
 	for i := range tree.rows {
-		tree.rows[i][0] = clip(indented(r.Steps[i]), tableWidth/2)
+		tree.rows[i][0] = clip(indented(r.Steps[i]), prose(w)/2)
 	}
 	err := tree.write(w)
 	for _, d := range r.Deliveries {
@@ -325,7 +325,7 @@ func indented(s routeStep) string {
 func (d routeDelivery) write(w io.Writer) error {
 	var b strings.Builder
 	line := func(key, text string) {
-		for i, part := range wrap(printable(text), tableWidth-12) {
+		for i, part := range wrap(printable(text), prose(w)-12) {
 			if i > 0 {
 				key = ""
 			}

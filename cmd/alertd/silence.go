@@ -20,7 +20,7 @@ import (
 )
 
 type silenceCmd struct {
-	Add     silenceAddCmd     `cmd:"" help:"Make a silence: alertd silence add service=api -c \"new disks\"."`
+	Add     silenceAddCmd     `cmd:"" help:"Make a silence."`
 	Preview silencePreviewCmd `cmd:"" help:"Show what a silence would hide now, and what it would have hidden in the last 7 days."`
 	List    silenceListCmd    `cmd:"" help:"Show the silences, and which of them hide nothing."`
 	Show    silenceShowCmd    `cmd:"" help:"Show all there is to know of a silence: what it hides, and what it hid."`

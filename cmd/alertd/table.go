@@ -5,20 +5,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"alertd"
+	"alertd/notifier/console"
 )
 
-// tableWidth is what every terminal shows without a fold.
-const tableWidth = 100
+// How narrow a column gets before it stops giving way to others: any, and one of what people read at first.
+const (
+	columnFloor = 8
+	proseFloor  = 16
+)
 
-// columnFloor is how narrow a column gets before it stops giving way to others.
-const columnFloor = 8
+// typed are the heads of columns that hold what people type again.
+var typed = []string{"ALERT", "SERVICE", "RECEIVER", "ID", "FINGERPRINT"}
 
-// A table prints rows aligned. The widest columns give way until a row fits tableWidth, but not the first, which
-// is a time.
+// A table prints rows aligned. Where they are wider than the terminal, the widest columns give way, first those that people only
+// read, and never the first, which is a time. A program, and a file, get all of it.
 type table struct {
 	head []string
 	rows [][]string
@@ -32,13 +39,17 @@ func (t *table) add(cells ...string) {
 }
 
 func (t *table) write(w io.Writer) error {
-	widths := t.widths()
+	widths, colors := t.widths(columns(w)), console.Colors(w)
 	var out bytes.Buffer
-	for _, row := range append([][]string{t.head}, t.rows...) {
+	for n, row := range append([][]string{t.head}, t.rows...) {
 		var line strings.Builder
 		for i, cell := range row {
 			cell = clip(cell, widths[i])
-			line.WriteString(cell)
+			if color := severityColors[cell]; colors && n > 0 && t.head[i] == "SEVERITY" && color != "" {
+				line.WriteString("\x1b[" + color + "m" + cell + "\x1b[0m")
+			} else {
+				line.WriteString(cell)
+			}
 			if i < len(row)-1 {
 				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
 			}
@@ -50,31 +61,46 @@ func (t *table) write(w io.Writer) error {
 	return err
 }
 
-func (t *table) widths() []int {
+// widths are those of the columns in lines of at most so many characters; 0: however many.
+func (t *table) widths(most int) []int {
 	widths := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		for i, cell := range row {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
-	over := 2*(len(widths)-1) - tableWidth
+	if most == 0 {
+		return widths
+	}
+	over := 2*(len(widths)-1) - most
 	for _, w := range widths {
 		over += w
 	}
+	over = t.shrink(widths, over, proseFloor, func(i int) bool { return !slices.Contains(typed, t.head[i]) })
+	t.shrink(widths, over, columnFloor, func(int) bool { return true })
+	return widths
+}
+
+// shrink takes from the widest of some columns, but not from the first, until nothing is over or they are at the floor. It returns what
+// is over still.
+func (t *table) shrink(widths []int, over, floor int, may func(i int) bool) int {
 	for ; over > 0; over-- {
-		widest := 1
-		for i, w := range widths {
-			if i > 0 && w > widths[widest] {
+		widest := 0
+		for i := 1; i < len(widths); i++ {
+			if may(i) && widths[i] > floor && (widest == 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
-		if widths[widest] <= columnFloor {
+		if widest == 0 {
 			break
 		}
 		widths[widest]--
 	}
-	return widths
+	return over
 }
+
+// severityColors are those of the severities that somebody has to do something about, as ANSI codes: bold red, and yellow.
+var severityColors = map[string]string{string(alertd.Critical): "1;31", string(alertd.Warning): "33"}
 
 // clip cuts s to n runes and says so with an ellipsis.
 func clip(s string, n int) string {

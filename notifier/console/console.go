@@ -34,13 +34,13 @@ type Sender struct {
 	external string
 }
 
-// New returns a sender that writes to w, with ANSI colours where color says so ([IsTerminal] knows). external is alertd's
+// New returns a sender that writes to w, with ANSI colours where color says so ([Colors] knows). external is alertd's
 // own page; "" where it has none.
 func New(w io.Writer, color bool, external string) *Sender {
 	return &Sender{w: w, color: color, external: external}
 }
 
-// IsTerminal reports whether w is a terminal, where colours may be used.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -48,6 +48,11 @@ func IsTerminal(w io.Writer) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Colors reports whether to write to w in colours: it is a terminal that has them, and nobody has set NO_COLOR.
+func Colors(w io.Writer) bool {
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && IsTerminal(w)
 }
 
 // Text is a notification as a sender without colours writes it. external is as for [New].
