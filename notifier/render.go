@@ -120,6 +120,11 @@ func Title(n *alertd.Notification) string {
 		parts[0] += ", acknowledged"
 	case n.Reason == alertd.ReasonEscalated, n.Reason == alertd.ReasonRepage:
 		parts[0] += ", not acknowledged"
+	case n.Reason == alertd.ReasonAckTimeout:
+		parts[0] += ", " + string(n.Reason)
+	}
+	if was := turned(n); was != "" {
+		parts[0] += ", " + was
 	}
 	name := shared(n.Alerts, (*alertd.Alert).Name)
 	if name == "" && len(n.Alerts) == 1 {
@@ -139,6 +144,19 @@ func Title(n *alertd.Notification) string {
 		parts[i] = Line(p, 60)
 	}
 	return Line(strings.Join(parts, " · "), 140)
+}
+
+// turned says of a notification of one alert that the severity has changed, which is not the same as that something began, or is over:
+// "was warning", "goes on as warning"; else "".
+func turned(n *alertd.Notification) string {
+	if len(n.Alerts)+n.Truncated != 1 {
+		return ""
+	}
+	a := &n.Alerts[0]
+	if a.State.Active() && a.HeldAs != "" {
+		return "was " + Line(string(a.HeldAs), 20)
+	}
+	return GoesOn(a)
 }
 
 // Counts is "3 firing", "2 resolved" or "3 firing, 1 resolved", with "and 5 more" where the notification leaves some out.

@@ -93,7 +93,7 @@ func (s *Sender) render(n *alertd.Notification) string {
 	}
 	switch u := notifier.AckLink(n, s.external); {
 	case u == "":
-	case n.Collective():
+	case n.Collective() && len(n.Alerts)+n.Truncated > 1:
 		p.field("Acks", "Acks", u)
 	default:
 		p.field("Ack", "Ack", u)

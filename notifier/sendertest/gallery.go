@@ -18,6 +18,10 @@ func Gallery() map[string]alertd.Notification {
 		"grown":    grown(),
 		"cause":    cause(),
 		"repeat":   repeated(),
+		"repage":   repaged(),
+		"acked":    acked(),
+		"raised":   raised(),
+		"lowered":  lowered(),
 		"storm":    storm(),
 		"digest":   digest(),
 		"summary":  summary(),
@@ -112,6 +116,36 @@ func repeated() alertd.Notification {
 	a.ActiveAt = a.ActiveAt.Add(-4 * time.Hour)
 	n := notification(alertd.ReasonRepeat, a)
 	n.Seq, n.Ref = 5, "C0OPS:1768464000.000100"
+	return n
+}
+
+// repaged is what nobody has taken for ten minutes.
+func repaged() alertd.Notification {
+	n := repeated()
+	n.Reason, n.Seq = alertd.ReasonRepage, 2
+	n.Alerts[0].ActiveAt = now.Add(-10 * time.Minute)
+	return n
+}
+
+func acked() alertd.Notification {
+	n := page()
+	n.Reason, n.Seq, n.Ref, n.Alerts[0].Fresh = alertd.ReasonAcked, 2, "C0OPS:1768464000.000100", false
+	n.Alerts[0].Ack = &alertd.Ack{By: "eva", From: alertd.FromWeb, Why: "rolling back", At: now, Until: now.Add(2 * time.Hour)}
+	return n
+}
+
+// raised was a warning that waited for business hours.
+func raised() alertd.Notification {
+	n := page()
+	a := &n.Alerts[0]
+	a.HeldAs, a.HeldSince, a.ActiveAt = alertd.Warning, now.Add(-2*time.Hour), now.Add(-3*time.Hour)
+	return n
+}
+
+// lowered is a warning from here on.
+func lowered() alertd.Notification {
+	n := resolved()
+	n.Alerts[0].GoesOnAs = alertd.Warning
 	return n
 }
 

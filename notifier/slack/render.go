@@ -24,6 +24,8 @@ const (
 	maxText  = 3500 // an edit with more than 4000 is refused
 	maxURL   = 800  // longer ones are left out: they would crowd out the other alerts
 
+	maxButtonURL = 3000
+
 	details     = 5  // alerts told at length
 	perSection  = 10 // lines in one section, or Slack folds it away
 	maxLines    = 30 // alerts told in a line, firing and resolved each
@@ -124,7 +126,7 @@ func renderGroup(n *alertd.Notification, external string, late time.Duration) me
 		l.list(resolvedTitle(n), over)
 		l.list("*Flapping*", flapping)
 	}
-	l.button(notifier.AckLink(n, external))
+	l.buttons(external)
 	footer := l.footer(external, late)
 	text := esc(title, 400)
 	if n.Summary == nil {
@@ -145,8 +147,8 @@ func resolvedTitle(n *alertd.Notification) string {
 	return "*Resolved*"
 }
 
-// renderReply tells in the group's thread what is new.
-func renderReply(n *alertd.Notification) message {
+// renderReply tells in the group's thread what is new. What rings has the buttons, too: many see only the reply.
+func renderReply(n *alertd.Notification, external string) message {
 	firing, resolved := notifier.Split(n)
 	l := newLayout(n)
 	var lead string
@@ -155,11 +157,7 @@ func renderReply(n *alertd.Notification) message {
 	case n.Reason == alertd.ReasonAcked, n.Reason == alertd.ReasonUnacked:
 		return renderTaken(n)
 	case n.Reason == alertd.ReasonRepeat, n.Reason == alertd.ReasonRepage, n.Reason == alertd.ReasonAckTimeout:
-		lead = "Still firing: "
-		if n.Reason != alertd.ReasonRepeat {
-			lead = "Still firing, " + string(n.Reason) + ": "
-		}
-		told = firing
+		lead, told = "Still firing: ", firing
 		l.advice(firing)
 		l.details("*Also firing*", firing)
 	case bell(n):
@@ -181,15 +179,35 @@ func renderReply(n *alertd.Notification) message {
 		l.list("", resolved)
 	}
 	title := notifier.Mark(n.Severity(), len(firing) > 0) + " " + lead + notifier.Title(n)
+	if service := only(told); bell(n) && service != "" && !strings.HasSuffix(title, " · "+service) {
+		title += " · " + service // the group has several
+	}
+	if bell(n) {
+		l.buttons(external)
+	}
 	m := message{
 		text:  esc(title, 400) + shortly(told),
-		plain: plainText(n, title, ""),
+		plain: plainText(n, title, external),
 	}
 	m.blocks = append([]slack.Block{slack.NewSectionBlock(mrkdwn("*"+esc(title, 400)+"*"), nil, nil)}, l.blocks...)
 	if l.left > 0 {
 		m.blocks = append(m.blocks, smallPrint(fmt.Sprintf("and %d more", l.left)))
 	}
 	return m
+}
+
+// only is the service that all of some alerts are of, "" where they are of several, or of none.
+func only(as []alertd.Notified) string {
+	var service string
+	for i := range as {
+		switch s := notifier.Line(as[i].Service(), 60); {
+		case i == 0:
+			service = s
+		case s != service:
+			return ""
+		}
+	}
+	return service
 }
 
 // renderTaken tells in the group's thread who has taken it, or that nobody has it any more.
@@ -205,21 +223,53 @@ func renderTaken(n *alertd.Notification) message {
 	if n.Reason == alertd.ReasonAcked && len(who) > 0 {
 		text = esc(strings.Join(who[:min(len(who), newestShown)], "; "), 400)
 	}
-	return message{text: text, plain: text, blocks: []slack.Block{slack.NewSectionBlock(mrkdwn("🔕 "+text), nil, nil)}}
+	m := message{text: "🔕 " + esc(subject(n), 200) + ": " + text}
+	if until := takenUntil(firing); !until.IsZero() && n.Reason == alertd.ReasonAcked {
+		text += ", until " + date(until)
+	}
+	m.plain, m.blocks = "🔕 "+text, []slack.Block{slack.NewSectionBlock(mrkdwn("🔕 "+text), nil, nil)}
+	return m
 }
 
-// button leads to the page on which somebody takes what fires.
-func (l *layout) button(u string) {
-	if u == "" || len(l.blocks) >= maxBlocks-3 {
+// subject is what a message is about, without how urgent it is: "ApplicationDown · checkout".
+func subject(n *alertd.Notification) string {
+	_, what, _ := strings.Cut(notifier.Title(n), " · ")
+	return what
+}
+
+// takenUntil is when the first of the alerts is nobody's again; zero: none before it ends.
+func takenUntil(as []alertd.Notified) (first time.Time) {
+	for i := range as {
+		if a := as[i].Ack; a != nil && !a.Until.IsZero() && (first.IsZero() || a.Until.Before(first)) {
+			first = a.Until
+		}
+	}
+	return first
+}
+
+// buttons lead to the pages on which somebody takes what fires, or silences it.
+func (l *layout) buttons(external string) {
+	if len(l.blocks) >= maxBlocks-3 {
 		return
 	}
-	text := "Acknowledge"
-	if l.n.Collective() {
-		text = "Choose what to acknowledge"
+	ack := "Acknowledge"
+	if l.n.Collective() && len(l.n.Alerts)+l.n.Truncated > 1 {
+		ack = "Choose what to acknowledge"
 	}
-	b := slack.NewButtonBlockElement("ack", "", slack.NewTextBlockObject(slack.PlainTextType, text, false, false))
-	b.URL = u
-	l.blocks = append(l.blocks, slack.NewActionBlock("", b))
+	var all []slack.BlockElement
+	for _, b := range []struct{ id, text, url string }{
+		{"ack", ack, notifier.AckLink(l.n, external)}, {"silence", "Silence…", notifier.SilenceLink(l.n, external)},
+	} {
+		if b.url == "" || len(b.url) > maxButtonURL {
+			continue
+		}
+		e := slack.NewButtonBlockElement(b.id, "", slack.NewTextBlockObject(slack.PlainTextType, b.text, false, false))
+		e.URL = b.url
+		all = append(all, e)
+	}
+	if len(all) > 0 {
+		l.blocks = append(l.blocks, slack.NewActionBlock("", all...))
+	}
 }
 
 // header is plain text, in which nothing is markup; the look-alikes are for whoever copies it elsewhere.
@@ -370,6 +420,9 @@ func (l *layout) line(a *alertd.Notified) string {
 		}
 	} else {
 		s += " · lasted " + notifier.Ago(began, notifier.Ended(&a.Alert))
+		if on := notifier.GoesOn(a); on != "" {
+			s += " · " + esc(on, 40)
+		}
 	}
 	if a.Changes > 0 {
 		s += " · flapping"
@@ -412,9 +465,6 @@ func (l *layout) footer(external string, late time.Duration) slack.Block {
 	}
 	parts = append(parts, esc(l.n.Receiver, 60)+": "+esc(string(l.n.Reason), 60))
 	if u := link(notifier.HomeLink(l.n, external), "Open alertd"); u != "" {
-		parts = append(parts, u)
-	}
-	if u := link(notifier.SilenceLink(l.n, external), "Silence"); u != "" {
 		parts = append(parts, u)
 	}
 	if late > lateAfter {

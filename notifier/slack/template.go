@@ -67,7 +67,7 @@ type composed struct {
 func (s *Sender) compose(n *alertd.Notification) (c composed, err error) {
 	late := s.cfg.Now().Sub(n.PlannedAt)
 	c = composed{channel: s.cfg.Channel, from: identity{linkNames: s.cfg.LinkNames}}
-	c.whole, c.reply = renderGroup(n, s.cfg.ExternalURL, late), renderReply(n)
+	c.whole, c.reply = renderGroup(n, s.cfg.ExternalURL, late), renderReply(n, s.cfg.ExternalURL)
 	var data *amtemplate.Data // made only where something is a template
 	expand := func(text string) (string, error) {
 		if s.cfg.Templates == nil || !strings.Contains(text, "{{") {
