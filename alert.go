@@ -134,8 +134,8 @@ func (a *Alert) Measured() Value {
 
 // LogValue is bounded and holds no secret.
 func (a *Alert) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("fingerprint", a.Fingerprint.String()), slog.String("alert", a.Name()),
-		slog.String("service", a.Service()), slog.String("state", string(a.State)))
+	return slog.GroupValue(slog.String("name", a.Name()), slog.String("service", a.Service()),
+		slog.String("severity", string(a.Severity())), slog.String("fingerprint", a.Fingerprint.String()))
 }
 
 // ServiceOf is the label service, else job.

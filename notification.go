@@ -244,10 +244,16 @@ type Attempt struct {
 	Latency      time.Duration `json:"latency"`
 }
 
-// LogValue is bounded and holds no secret.
+// LogValue is bounded and holds no secret. Which notification it is of is said beside it.
 func (a Attempt) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("notification", a.Notification), slog.Int("n", a.N),
-		slog.String("outcome", string(a.Outcome)), slog.String("class", string(a.Class)), slog.String("detail", a.Detail))
+	attrs := []slog.Attr{slog.Int("n", a.N), slog.String("outcome", string(a.Outcome))}
+	if a.Class != "" {
+		attrs = append(attrs, slog.String("class", string(a.Class)))
+	}
+	if a.Detail != "" {
+		attrs = append(attrs, slog.String("detail", a.Detail))
+	}
+	return slog.GroupValue(attrs...)
 }
 
 // DeliveryError is what a sender returns when a notification did not arrive, or may not have; or, with the outcome

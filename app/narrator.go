@@ -23,14 +23,33 @@ func (n *narrator) entry(ctx context.Context, e *alertd.Entry) {
 	case e.Transition != nil:
 		n.transition(ctx, e.Transition)
 	case e.Attempted != nil && e.Attempted.DeadLetter:
-		n.log.ErrorContext(ctx, "notification given up", "attempt", e.Attempted.Attempt, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration)
+		n.log.ErrorContext(ctx, "notification given up", "id", e.Attempted.Notification, "to", e.Attempted.Receiver+"/"+e.Attempted.Integration, "attempt", e.Attempted.Attempt)
+	case e.Acked != nil:
+		msg := "alerts acknowledged"
+		if e.Acked.Ended != "" {
+			msg = string(e.Acked.Ended)
+		}
+		n.log.InfoContext(ctx, msg, "alerts", len(e.Acked.Alerts), "ack", e.Acked.Ack)
+	case e.Released != nil:
+		n.log.InfoContext(ctx, "groups released", "groups", len(e.Released.Groups), "by", e.Released.By, "from", string(e.Released.From))
+	case e.Silence != nil && e.Silence.Change != nil:
+		c := e.Silence.Change
+		n.log.InfoContext(ctx, "silence "+string(c.Act), "id", e.Silence.ID, "by", c.By, "from", string(c.From), "client", c.Client, "ends", c.EndsAt)
 	}
 }
 
+// transition says that an alert has changed. That a rule waits whether something lasts, and that it did not, is for those who look
+// for it.
 func (n *narrator) transition(ctx context.Context, t *alertd.Transition) {
 	al := &t.Alert
 	if al.State == alertd.Firing && !t.From.Active() {
 		n.traces.offer(traceJob{ref: al.Trace, at: al.At, name: al.Name()})
+	}
+	level := slog.LevelInfo
+	if al.State == alertd.Pending || t.From == alertd.Pending && al.State == alertd.Inactive {
+		if level = slog.LevelDebug; !n.log.Enabled(ctx, level) {
+			return
+		}
 	}
 	if n.told++; n.told > maxNarrated {
 		if n.more == nil {
@@ -39,7 +58,7 @@ func (n *narrator) transition(ctx context.Context, t *alertd.Transition) {
 		n.more[al.State]++
 		return
 	}
-	n.log.InfoContext(ctx, "alert "+string(al.State), "alert", al, "from", t.From, "reason", string(t.Reason))
+	n.log.Log(ctx, level, "alert "+string(al.State), "alert", al, "from", t.From, "reason", string(t.Reason))
 }
 
 // end says how many alerts of the turn were not named.

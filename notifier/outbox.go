@@ -323,7 +323,7 @@ func (o *Outbox) logAttempt(ctx context.Context, j Job, a alertd.Attempt) {
 	case a.Outcome == alertd.Failed:
 		level = slog.LevelError
 	}
-	o.log.Log(ctx, level, msg, "notification", j.Notification, "attempt", a, "latency", a.Latency)
+	o.log.Log(ctx, level, msg, "notification", j.Notification, "attempt", a, "latency", a.Latency.Round(100*time.Microsecond))
 }
 
 // destination returns the one with that key, new if need be.
