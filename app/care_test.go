@@ -110,7 +110,7 @@ func TestAckPage(t *testing.T) {
 	}
 	until(t, a, link, "acknowledged by &lt;b&gt;eva&lt;/b&gt;")
 	until(t, a, "/api/v1/why?alert=Down", `"detail":"web (127.0.0.1)"`)
-	if code, body := get(t, a, "/ack?alert=0000000000000001"); code != 404 || !strings.Contains(body, "Nothing of this fires") {
+	if code, body := get(t, a, "/ack?alert=0000000000000001"); code != 404 || !strings.Contains(body, "Nothing of this fires") || !strings.Contains(body, `href="./alerts/0000000000000001"`) {
 		t.Error(code, body)
 	}
 	if code, _ := get(t, a, "/ack"); code != 400 {

@@ -34,6 +34,7 @@ type ackPage struct {
 	Taken   int // how many of all somebody has taken
 
 	Fingerprint, Group string // what the form is about: one of them
+	Page               string // of the alert, where it does not fire any more
 	By, Why, For       string // what was filled in
 	Holds              []hold
 }
@@ -135,6 +136,9 @@ func (o *AckOptions) fill(ctx context.Context, v *ackPage) error {
 	}
 	alerts, err := o.Select(ctx, v.selection())
 	if err != nil {
+		if v.Fingerprint != "" && errors.Is(err, alertd.ErrNotFound) {
+			v.Page = "./alerts/" + v.Fingerprint
+		}
 		return err
 	}
 	s := seen{now: o.Now(), zone: func(string) *time.Location { return nil }}
