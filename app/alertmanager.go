@@ -17,12 +17,15 @@ import (
 // do lets the loop follow a command and waits until what follows from it is in the journal. The error is the plan's, or
 // says that nothing was remembered.
 func (a *App) do(ctx context.Context, plan func(*leader) (engine.Input, error)) error {
-	if !a.leading.Load() {
+	ended := a.leading.ended()
+	if ended == nil {
 		return errStandby
 	}
 	c := command{ctx: ctx, plan: plan, done: make(chan error, 1)}
 	select {
 	case a.commands <- c:
+	case <-ended:
+		return errStandby
 	case <-ctx.Done():
 		return fmt.Errorf("the loop does not answer: %w", context.Cause(ctx))
 	}

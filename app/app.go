@@ -86,7 +86,7 @@ type App struct {
 	spans        *spans // nil: nothing is traced
 	startedAt    time.Time
 	ready        atomic.Bool // it has been said
-	leading      atomic.Bool
+	leading      leading
 	leadState    state // why this node, which would lead, cannot
 	journalState state
 	historyState state
@@ -337,7 +337,7 @@ func (a *App) Reload(ctx context.Context) error {
 		return err
 	}
 	a.current.Store(p)
-	for a.leading.Load() { // who does not lead finds it when it begins to
+	for a.leading.now() { // who does not lead finds it when it begins to
 		select {
 		case a.reloads <- p:
 		case <-ctx.Done():
@@ -416,7 +416,9 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 		cancel(nil) // also where the journal was refused and the lease is ours still
 		<-answered
 	}()
-	a.leading.Store(true)
+	a.leading.begin()
+	l.led = true
+	defer a.leading.end() // before all else: nobody takes what is asked any more
 	a.leadState.ok()
 	a.sayReady("leader")
 	a.log.Info("leading", "epoch", l.epoch)
@@ -460,7 +462,7 @@ func (a *App) jobs(ctx context.Context) error {
 			if err := a.history.Prune(ctx, clock().Add(-keep)); err != nil {
 				a.log.Error("history is not pruned", "error", err)
 			}
-			if !a.leading.Load() {
+			if !a.leading.now() {
 				return
 			}
 			if seq, err := a.journal.Trim(ctx, clock().Add(-keep)); err != nil {

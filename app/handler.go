@@ -18,7 +18,7 @@ import (
 // knows.
 func (a *App) front() http.Handler {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.leading.Load() || aboutNode(r.URL.Path) {
+		if a.leading.now() || aboutNode(r.URL.Path) {
 			a.http.ServeHTTP(w, r)
 		} else {
 			a.nodes.Forward(w, r)

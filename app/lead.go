@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,22 +27,21 @@ var errLeaseLost = errors.New("the lease is lost")
 // ended pages nobody.
 func (a *App) lead(ctx context.Context) error {
 	for retry := firstRetry; ; {
-		standby := time.AfterFunc(leaseTTL/2, func() { a.sayReady("standby") })
+		acquired := a.sayStandby(ctx)
 		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), a.node, leaseTTL)
-		standby.Stop()
+		acquired()
 		if err != nil && ctx.Err() != nil {
 			return a.drain(nil)
 		}
 		if err == nil {
 			var l *leader
 			l, err = a.reign(ctx, lease)
-			led := a.leading.Swap(false)
 			if ctx.Err() != nil {
 				err := a.drain(l)
 				return errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 			}
 			_ = lease.Release(ctx) // it may be somebody else's: then there is nothing to release
-			if led {
+			if l.led {
 				retry = firstRetry
 			}
 		}
@@ -58,6 +58,27 @@ func (a *App) lead(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// sayStandby says that this node is ready once it has stood by for a while and another one leads; without one it takes nothing. It is
+// over with stop.
+func (a *App) sayStandby(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for wait := time.NewTicker(leaseTTL / 2); ; {
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				wait.Stop()
+				return
+			}
+			if a.led(ctx) == nil {
+				a.sayReady("standby")
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 // hopeless reports whether no time heals an error.

