@@ -28,7 +28,7 @@ func TestProbeHasASpan(t *testing.T) {
 	defer target.Close()
 	spans := tracetest.NewInMemoryExporter()
 	published := make(chan trace.SpanContext, 1000)
-	p := healthpoll.New([]healthpoll.Target{{Service: "api", URL: target.URL, Interval: time.Second}},
+	p := healthpoll.New([]healthpoll.Target{{Service: "api", URL: target.URL, Interval: 2 * time.Second, Timeout: 1900 * time.Millisecond}},
 		func(ctx context.Context, subject string, _ []byte) error {
 			if subject == "alertd.health.api" {
 				published <- trace.SpanContextFromContext(ctx)

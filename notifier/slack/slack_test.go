@@ -437,7 +437,7 @@ func TestLatePagesSaySo(t *testing.T) {
 func TestThroughTheOutbox(t *testing.T) {
 	srv, s := start(t)
 	done := make(chan alertd.Attempt, 10)
-	o := notifier.NewOutbox(func(a alertd.Attempt) { done <- a }, notifier.Options{Timeout: 2 * time.Second})
+	o := notifier.NewOutbox(func(a alertd.Attempt) { done <- a }, notifier.Options{Timeout: 30 * time.Second})
 	o.SetSenders(map[string]notifier.Sender{"ops/slack/0": notifier.Limit(notifier.Break(s), 1, 3)})
 	n := sendertest.Gallery()["page"]
 	n.PlannedAt = time.Now()
@@ -452,7 +452,7 @@ func TestThroughTheOutbox(t *testing.T) {
 	if len(srv.Messages("ops")) != 1 {
 		t.Errorf("a page was doubled:\n%s", shot(srv))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := o.Close(ctx); err != nil {
 		t.Error(err)
