@@ -125,8 +125,8 @@ func TestRun(t *testing.T) {
 		case <-seen:
 		case err := <-done:
 			t.Fatal("ended early:", err)
-		case <-time.After(30 * time.Second):
-			t.Fatal("no deployment within 30 s")
+		case <-time.After(time.Minute):
+			t.Fatal("no deployment within a minute")
 		}
 	}
 	cancel()
@@ -163,7 +163,7 @@ func stream(t *testing.T) jetstream.JetStream {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("NATS server does not start")
 	}
 	conn, err := nats.Connect(s.ClientURL())

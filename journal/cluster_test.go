@@ -17,6 +17,17 @@ import (
 // cluster starts three servers and returns their URLs.
 func cluster(t *testing.T) (servers []*server.Server, urls string) {
 	t.Helper()
+	for range 3 { // somebody else may have taken one of the ports
+		if servers, urls = tryCluster(t); servers != nil {
+			return servers, urls
+		}
+	}
+	t.Fatal("a server is not ready")
+	return nil, ""
+}
+
+func tryCluster(t *testing.T) (servers []*server.Server, urls string) {
+	t.Helper()
 	var ports []int
 	var routes []string
 	var taken []net.Listener
@@ -48,15 +59,15 @@ func cluster(t *testing.T) (servers []*server.Server, urls string) {
 		s.Start()
 	}
 	for i, s := range servers {
-		if !s.ReadyForConnections(5 * time.Second) {
-			t.Fatal("a server is not ready")
+		if !s.ReadyForConnections(30 * time.Second) {
+			return nil, ""
 		}
 		if i > 0 {
 			urls += ","
 		}
 		urls += s.ClientURL()
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		for _, s := range servers {
 			if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == 3 {
@@ -118,7 +129,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	for i := 21; i <= 40; i++ {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		if seq, err := b.Append(ctx, commitN(i)); err != nil || seq != uint64(i) {
 			t.Fatalf("append %d: %d, %v", i, seq, err)
 		}

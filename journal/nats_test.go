@@ -121,7 +121,7 @@ func unreliable(t *testing.T) (*NATS, *flaky, *NATS) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("server is not ready")
 	}
 	join := func(url string) *natsbus.Bus {
@@ -201,7 +201,7 @@ func TestAppendThatNobodyCanTell(t *testing.T) {
 	if !errors.Is(err, ErrUnknown) {
 		t.Fatal(err)
 	}
-	if d := time.Since(begin); d > 200*time.Millisecond+resolvePatience+attemptTimeout {
+	if d := time.Since(begin); d > appendPatience/2 { // it needs not much more than resolvePatience
 		t.Errorf("it took %v", d)
 	}
 	f.heal()
@@ -224,7 +224,7 @@ func TestFollowSurvivesALostConnection(t *testing.T) {
 	t.Parallel()
 	l, f, other := unreliable(t)
 	fill(t, other, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	enough := errors.New("enough")
 	next := uint64(1)
@@ -356,11 +356,11 @@ func TestLease(t *testing.T) {
 	t.Parallel()
 	b := openBus(t, t.TempDir())
 	js := b.JetStream()
-	acquire := func(node string) *Lease {
+	acquire := func(node string, ttl time.Duration) *Lease {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		l, err := AcquireLease(ctx, js, node, 700*time.Millisecond) // becomes a second
+		l, err := AcquireLease(ctx, js, node, ttl)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,13 +379,14 @@ func TestLease(t *testing.T) {
 		t.Helper()
 		select {
 		case <-l.Lost():
-		case <-time.After(2 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the lease was not lost")
 		}
 	}
 
-	first := acquire("a")
-	waiting, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond) // renewed meanwhile, though only a second long
+	const short, long = 2700 * time.Millisecond, 20 * time.Second // the short one becomes three seconds
+	first := acquire("a", short)
+	waiting, cancel := context.WithTimeout(t.Context(), 4500*time.Millisecond) // renewed meanwhile, though only three seconds long
 	defer cancel()
 	if _, err := AcquireLease(waiting, js, "b", time.Second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("two leaders: %v", err)
@@ -401,9 +402,13 @@ func TestLease(t *testing.T) {
 	if err := first.Release(t.Context()); err != nil {
 		t.Errorf("release again: %v", err)
 	}
+	lasting := acquire("a", long)
+	if err := lasting.Release(t.Context()); err != nil {
+		t.Error(err)
+	}
 	begin := time.Now()
-	second := acquire("b")
-	if d := time.Since(begin); d > 500*time.Millisecond {
+	second := acquire("b", long)
+	if d := time.Since(begin); d > long/2 {
 		t.Errorf("a released lease took %v", d)
 	}
 	if second.Epoch() <= first.Epoch() {
@@ -412,8 +417,8 @@ func TestLease(t *testing.T) {
 
 	// Restarted under the same name: no waiting either, and the old one notices.
 	begin = time.Now()
-	third := acquire("b")
-	if d := time.Since(begin); d > 500*time.Millisecond {
+	third := acquire("b", short)
+	if d := time.Since(begin); d > long/2 {
 		t.Errorf("our own lease took %v", d)
 	}
 	waitLost(second)
@@ -425,8 +430,8 @@ func TestLease(t *testing.T) {
 	third.cancel()
 	<-third.done
 	begin = time.Now()
-	fourth := acquire("c")
-	if d := time.Since(begin); d > 2500*time.Millisecond {
+	fourth := acquire("c", short)
+	if d := time.Since(begin); d > long {
 		t.Errorf("a dead leader was followed after %v", d)
 	}
 	if fourth.Epoch() <= third.Epoch() {
@@ -444,7 +449,7 @@ func TestLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitLost(fourth)
-	if fifth := acquire("d"); fifth.Epoch() <= fourth.Epoch() {
+	if fifth := acquire("d", short); fifth.Epoch() <= fourth.Epoch() {
 		t.Errorf("epoch %d after %d", fifth.Epoch(), fourth.Epoch())
 	}
 }
@@ -452,7 +457,8 @@ func TestLease(t *testing.T) {
 func TestLeaseIsLostWithTheConnection(t *testing.T) {
 	t.Parallel()
 	l, f, _ := unreliable(t)
-	lease, err := AcquireLease(t.Context(), l.js, "a", time.Second)
+	const ttl = 4 * time.Second
+	lease, err := AcquireLease(t.Context(), l.js, "a", ttl)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,10 +466,10 @@ func TestLeaseIsLostWithTheConnection(t *testing.T) {
 	begin := time.Now()
 	select {
 	case <-lease.Lost():
-	case <-time.After(3 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("a node that the server does not hear thinks that it leads")
 	}
-	if d := time.Since(begin); d > 1200*time.Millisecond {
+	if d := time.Since(begin); d > ttl+time.Second {
 		t.Errorf("it took %v to notice", d)
 	}
 	if err := lease.Release(t.Context()); err != nil {

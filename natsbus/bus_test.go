@@ -58,7 +58,7 @@ func foreign(t *testing.T, o server.Options) string {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(5 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("server is not ready")
 	}
 	return s.ClientURL()
@@ -248,7 +248,7 @@ func TestJoin(t *testing.T) {
 	poor := open(t, Options{URL: withUser("poor")})
 	start := time.Now()
 	mustFail(t, poor.EnsureStreams(t.Context(), Limits{}), "ALERTD_EVENTS", "ermissions", "hint: allow", "$JS.API.>")
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > 4*time.Second { // without the server's complaint it would be five
 		t.Errorf("a forbidden request took %v", d)
 	}
 
@@ -277,13 +277,8 @@ func TestJoin(t *testing.T) {
 func TestJoinSaysWhatIsWrong(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close() // nobody listens there now
-	_, err = Open(ctx, Options{URL: "nats://me:s3cret@" + l.Addr().String()})
-	mustFail(t, err, "cannot be reached", "--nats", "nats://"+l.Addr().String())
+	_, err := Open(ctx, Options{URL: "nats://me:s3cret@127.0.0.1:1"}) // nobody listens there
+	mustFail(t, err, "cannot be reached", "--nats", "nats://127.0.0.1:1")
 	if strings.Contains(err.Error(), "s3cret") {
 		t.Errorf("password in %v", err)
 	}

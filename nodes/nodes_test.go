@@ -3,6 +3,7 @@ package nodes
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -52,8 +53,14 @@ func TestPeers(t *testing.T) {
 	url := startNATS(t)
 	b, a := join(t, url, "b"), join(t, url, "a")
 	want := []Node{{"a", "a:9093"}, {"b", "b:9093"}}
-	if got, err := a.Peers(t.Context()); err != nil || !slices.Equal(got, want) {
-		t.Errorf("a sees %v, %v; want %v", got, err, want)
+	for end := time.Now().Add(30 * time.Second); ; { // on a busy machine one may not answer in time
+		got, err := a.Peers(t.Context())
+		if err == nil && slices.Equal(got, want) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("a sees %v, %v; want %v", got, err, want)
+		}
 	}
 	if err := b.Leave(t.Context()); err != nil {
 		t.Fatal(err)
@@ -132,8 +139,14 @@ func TestForward(t *testing.T) {
 		t.Errorf("too much for a message: %d %s", res.StatusCode, text)
 	}
 
+	if err := standby.Led(t.Context()); err != nil {
+		t.Errorf("somebody leads: %v", err)
+	}
 	cancel()
 	<-done
+	if err := standby.Led(t.Context()); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("nobody leads: %v", err)
+	}
 	res, err = http.Get(front.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func TestTrace(t *testing.T) {
 		case strings.HasPrefix(r.URL.Path, "/hangs"):
 			select {
 			case <-r.Context().Done():
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 			}
 		default:
 			w.WriteHeader(http.StatusNotFound)
@@ -79,7 +79,7 @@ func TestTrace(t *testing.T) {
 		}
 		began := time.Now()
 		got, err := store.Trace(t.Context(), ref, at)
-		if took := time.Since(began); took > 15*time.Second {
+		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("%s: took %s", tt.path, took)
 		}
 		if tt.want != "" {
