@@ -181,7 +181,7 @@ func TestBacktestIsTheDaemon(t *testing.T) {
 			t.Errorf("only by the daemon: %s", daemon[i].line)
 		case daemon[i].line != replayed[i].line:
 			t.Errorf("told %s\nreplayed %s", daemon[i].line, replayed[i].line)
-		case daemon[i].at.Sub(replayed[i].at).Abs() > 10*time.Second:
+		case daemon[i].at.Sub(replayed[i].at).Abs() > 30*time.Second:
 			t.Errorf("%s: told at %s, replayed at %s", daemon[i].line, daemon[i].at.UTC(), replayed[i].at)
 		default:
 			t.Logf("%s, %s later than replayed", daemon[i].line, daemon[i].at.Sub(replayed[i].at).Round(time.Millisecond))

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func startNATS(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	s.Start()
 	ts.Defer(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		ts.Fatalf("the NATS server did not start")
 	}
 	url := strings.Replace(s.ClientURL(), "nats://", "nats://"+user, 1)
@@ -104,9 +105,12 @@ func startAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	for _, f := range args[1:] {
 		bodies = append(bodies, ts.ReadFile(f))
 	}
+	var mu sync.Mutex // of what follows: each command has a connection of its own
 	var asked strings.Builder
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
 		fmt.Fprintln(&asked, strings.TrimSpace(r.URL.RequestURI()+" "+string(body)))
 		if err := os.WriteFile(ts.MkAbs("questions.txt"), []byte(asked.String()), 0o600); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
