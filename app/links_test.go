@@ -19,9 +19,7 @@ func TestDeadLinks(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	down := httptest.NewServer(nil)
-	down.Close()
-	secret := strings.Replace(down.URL, "http://", "http://me:hunter2@", 1)
+	const secret = "http://me:hunter2@127.0.0.1:1" // nobody listens there
 	dead := DeadLinks(t.Context(), s.Client(), []string{s.URL + "/here", s.URL + "/gone", s.URL + "/no-head", s.URL + "/login", s.URL + "/moved", secret, "http://[::1"})
 	for link, want := range map[string]string{s.URL + "/gone": "404 Not Found", secret: "refused", "http://[::1": "not well-formed"} {
 		if !strings.Contains(dead[link], want) || strings.Contains(dead[link], "hunter2") {

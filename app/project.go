@@ -66,7 +66,7 @@ func (a *App) record(ctx context.Context, commits []journal.Record) (err error) 
 func (a *App) abreast(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readsHistory(r.URL.Path) {
-			ctx, stop := context.WithTimeout(r.Context(), historyPace)
+			ctx, stop := context.WithTimeout(r.Context(), a.projected.patience)
 			if seq, err := a.journal.Last(ctx); err == nil { // else /health/ready says why
 				a.projected.wait(ctx, seq)
 			}
@@ -88,7 +88,8 @@ func readsHistory(path string) bool {
 
 // projection is how far the history is. It is safe for concurrent use.
 type projection struct {
-	hurry chan struct{} // somebody waits; there is room for one
+	hurry    chan struct{} // somebody waits; there is room for one
+	patience time.Duration // of who waits
 
 	mu    sync.Mutex
 	seq   uint64        // the last commit that is in it
@@ -96,7 +97,7 @@ type projection struct {
 }
 
 func newProjection() *projection {
-	return &projection{hurry: make(chan struct{}, 1), moved: make(chan struct{})}
+	return &projection{hurry: make(chan struct{}, 1), patience: historyPace, moved: make(chan struct{})}
 }
 
 // reached notes that the history has everything up to a commit.
