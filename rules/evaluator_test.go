@@ -41,6 +41,30 @@ func TestOneSampleIsEvaluatedAtOnce(t *testing.T) {
 	}
 }
 
+// A state that is over before it was looked at has come to nothing; what a window keeps, and what happened, is still true.
+func TestInOneGo(t *testing.T) {
+	e := NewEvaluator(mustParse(t, `groups:
+- name: g
+  rules:
+  - {alert: State, expr: breach > 0}
+  - {alert: Window, expr: 'max_over_time(breach[5m]) > 0'}
+  # alertd: on: event
+  - {alert: Event, expr: 'event{type="breach"}'}
+`), Options{}, t0)
+	later := t0.Add(5 * time.Second)
+	e.Append(later, 1, []alertd.Sample{sample(t, `breach{service="a"}`, t0, 1)})
+	e.Append(later, 2, []alertd.Sample{sample(t, `breach{service="a"}`, later, 0)})
+	same(t, "verdicts", show(e.Run(later)), `
+5s State[service=a]
+5s Window[service=a] {service="a"}=1`)
+	breach := func(at time.Time) alertd.Occurrence {
+		return alertd.Occurrence{Type: "breach", Labels: labels.FromStrings("service", "a"), Time: at}
+	}
+	same(t, "occurrences", show(e.Observe(later, 3, []alertd.Occurrence{breach(t0), breach(later)})), `
+0s Event[] {service="a"}=1
+5s Event[] {service="a"}=1`)
+}
+
 func TestHalfAnUpdateWaits(t *testing.T) {
 	e := NewEvaluator(mustParse(t, alerts(ratio)), Options{}, t0)
 	e.Append(t0, 1, []alertd.Sample{sample(t, `errors{service="a",i="1"}`, t0, 5)})
