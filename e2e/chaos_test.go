@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,8 +25,9 @@ import (
 	"alertd/e2e"
 )
 
-// chaosRules and chaosRouting: what is broken pages at once, together with what else of its team is; what is slow is held, each service by
-// itself, until the office opens or somebody lets it go. The receiver is another one for each, with one webhook behind both.
+// chaosRules and chaosRouting: what is broken pages at once, together with what else of its team is, and a second receiver where nobody has
+// taken it after a second; what is slow is held, each service by itself, until the office opens, which it does every other minute, or
+// somebody lets it go. The receiver is another one for each, with one webhook behind all.
 const (
 	chaosRules = `groups:
 - name: chaos
@@ -34,9 +37,12 @@ const (
   - {alert: Slow, expr: 'slow == 1', labels: {severity: warning}, annotations: {summary: '{{ $labels.service }} is slow'}}
 `
 	chaosRouting = `calendars:
-  office: {time_zone: UTC, hours: ['%s']}
+  office: {time_zone: UTC, hours: [%s]}
+escalations:
+  oncall: [{after: 1s, receiver: second}]
 route:
   receiver: pager
+  escalation: oncall
   group_by: [alertname, team]
   group_wait: 0s
   group_interval: %s
@@ -50,6 +56,7 @@ route:
       calendar: office
 receivers:
   - {name: pager, webhook_configs: [{url: '{{sink}}'}]}
+  - {name: second, webhook_configs: [{url: '{{sink}}'}]}
   - {name: office, webhook_configs: [{url: '{{sink}}'}]}
 `
 )
@@ -63,7 +70,7 @@ func TestChaos(t *testing.T) {
 		fault{4, "kill", func(*rand.Rand) { w.kill(); w.start() }},
 		fault{2, "stop", func(*rand.Rand) { w.stop(); w.start() }},
 		fault{2, "reload", func(r *rand.Rand) {
-			w.write("routing.yaml", fmt.Sprintf(chaosRouting, c.hours, []string{"200ms", "300ms", "1s"}[r.IntN(3)]))
+			w.write("routing.yaml", fmt.Sprintf(chaosRouting, everyOtherMinute, []string{"200ms", "300ms", "1s"}[r.IntN(3)]))
 			_ = w.daemon.Signal(syscall.SIGHUP)
 		}},
 	)
@@ -137,8 +144,21 @@ func chaosLength(t *testing.T) (seed uint64, length time.Duration) {
 }
 
 func chaosFiles() map[string]string {
-	return map[string]string{"rules.yaml": chaosRules, "routing.yaml": fmt.Sprintf(chaosRouting, closedNow(), "300ms")}
+	return map[string]string{"rules.yaml": chaosRules, "routing.yaml": fmt.Sprintf(chaosRouting, everyOtherMinute, "300ms")}
 }
+
+// everyOtherMinute is the hours of a calendar that opens and closes every other minute, for longer than any test runs.
+var everyOtherMinute = func() string {
+	const day, most = 24 * 60, 490 // a calendar takes 500
+	now := time.Now().UTC()
+	var hours []string
+	for i := range most {
+		if m := (now.Hour()*60 + now.Minute() + 1 + 2*i) % day; m < day-1 {
+			hours = append(hours, fmt.Sprintf("'mon-sun %02d:%02d-%02d:%02d'", m/60, m%60, (m+1)/60, (m+1)%60))
+		}
+	}
+	return strings.Join(hours, ", ")
+}()
 
 // onFailure keeps what a daemon says, and shows it where the test fails: else it is too much.
 func onFailure(t *testing.T) func(*e2e.Options) {
@@ -158,7 +178,6 @@ type chaos struct {
 	t       *testing.T
 	seed    uint64
 	daemons []*world
-	hours   string
 	client  http.Client
 	urls    []string
 
@@ -186,11 +205,12 @@ type delivery struct {
 type life struct {
 	alert, service, team string
 	began                time.Time
+	notBefore            time.Time // it is silenced until then
 }
 
 func newChaos(t *testing.T, seed uint64, daemons ...*world) *chaos {
 	c := &chaos{
-		t: t, seed: seed, daemons: daemons, hours: closedNow(), client: http.Client{Timeout: 2 * time.Second},
+		t: t, seed: seed, daemons: daemons, client: http.Client{Timeout: 2 * time.Second},
 		refused: map[string]int{}, silences: map[string]bool{}, acked: map[string]bool{},
 	}
 	for _, d := range daemons {
@@ -211,7 +231,7 @@ func newChaos(t *testing.T, seed uint64, daemons ...*world) *chaos {
 		rng := c.rand(uint64(20 + i))
 		c.drivers.Go(func() { c.post(rng, i) })
 	}
-	for i, drive := range []func(*rand.Rand){c.outages, c.silence, c.acknowledge, c.release} {
+	for i, drive := range []func(*rand.Rand){c.outages, c.silence, c.hush, c.acknowledge, c.release} {
 		rng := c.rand(uint64(30 + i))
 		c.drivers.Go(func() { drive(rng) })
 	}
@@ -259,14 +279,14 @@ func (c *chaos) breaks(length time.Duration, faults ...fault) {
 		f.happen(rng)
 	}
 	c.enough.Store(true)
-	c.drivers.Wait()
 	c.calm.Store(true)
+	c.drivers.Wait()
 	c.t.Logf("faults: %v", counts)
 }
 
 // until repeats what alertd may refuse while it is broken.
 func (c *chaos) until(done func() error) {
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		err := done()
 		if err == nil || c.over.Load() {
@@ -280,10 +300,11 @@ func (c *chaos) until(done func() error) {
 	}
 }
 
-func (c *chaos) begin(alert, service, team string) {
+func (c *chaos) begin(l *life) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lives = append(c.lives, &life{alert, service, team, time.Now()})
+	l.began = time.Now()
+	c.lives = append(c.lives, l)
 }
 
 // publish lets services break and recover, or become slow and quick again, by events. They do not recover before alertd has seen what
@@ -295,7 +316,7 @@ func (c *chaos) publish(rng *rand.Rand, worker int) {
 			metric, alert = "slow", "Slow"
 		}
 		service, team := fmt.Sprintf("s%d-%d", worker, n), fmt.Sprint("t", rng.IntN(4))
-		c.begin(alert, service, team)
+		c.begin(&life{alert: alert, service: service, team: team})
 		for _, v := range []int{1, 0} {
 			msg := nats.NewMsg("alertd.metrics." + service)
 			msg.Data = fmt.Appendf(nil, `{"name":%q,"labels":{"service":%q,"team":%q},"value":%d,"time":%d}`, metric, service, team, v, instant())
@@ -324,17 +345,50 @@ func (c *chaos) seen(service string) error {
 func (c *chaos) post(rng *rand.Rand, worker int) {
 	for n := 0; !c.enough.Load(); n++ {
 		service, team := fmt.Sprintf("p%d-%d", worker, n), fmt.Sprint("t", rng.IntN(4))
-		c.begin("Posted", service, team)
+		c.begin(&life{alert: "Posted", service: service, team: team})
 		for _, lasts := range []time.Duration{time.Hour, 0} {
-			c.until(func() error {
-				_, err := c.ask(http.MethodPost, "/api/v2/alerts", []any{map[string]any{
-					"labels": map[string]string{"alertname": "Posted", "service": service, "team": team, "severity": "critical"},
-					"endsAt": time.Now().Add(lasts),
-				}})
-				return err
-			})
+			c.until(func() error { return c.posted(service, team, lasts) })
 			time.Sleep(time.Duration(rng.IntN(4000)) * time.Millisecond)
 		}
+	}
+}
+
+func (c *chaos) posted(service, team string, lasts time.Duration) error {
+	_, err := c.ask(http.MethodPost, "/api/v2/alerts", []any{map[string]any{
+		"labels": map[string]string{"alertname": "Posted", "service": service, "team": team, "severity": "critical"},
+		"endsAt": time.Now().Add(lasts),
+	}})
+	return err
+}
+
+// hush silences an alert before it comes, mostly over an end of the daemon, and lets it last until it is told: when the silence has
+// ended, and not before.
+func (c *chaos) hush(rng *rand.Rand) {
+	for n := 0; !c.enough.Load(); n++ {
+		service, ends := fmt.Sprint("h", n), time.Time{}
+		c.until(func() error {
+			now := time.Now()
+			until := now.Add(time.Duration(1500+rng.IntN(1500)) * time.Millisecond).Truncate(time.Millisecond)
+			_, err := c.ask(http.MethodPost, "/api/v2/silences", map[string]any{
+				"matchers": []any{map[string]any{"name": "service", "value": service, "isRegex": false, "isEqual": true}},
+				"startsAt": now, "endsAt": until, "createdBy": "chaos", "comment": "hush",
+			})
+			if err == nil {
+				ends = until
+			}
+			return err
+		})
+		c.begin(&life{alert: "Posted", service: service, team: "hushed", notBefore: ends})
+		c.until(func() error { return c.posted(service, "hushed", time.Hour) })
+		c.until(func() error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if slices.ContainsFunc(c.deliveries, func(d delivery) bool { return d.Tells("Posted", service, "firing") }) {
+				return nil
+			}
+			return fmt.Errorf("%s was silenced until %s, and is not told", service, ends)
+		})
+		c.until(func() error { return c.posted(service, "hushed", 0) })
 	}
 }
 

@@ -47,6 +47,7 @@ func (c *chaos) settle() {
 // it may be told only that it is over.
 var told = map[string]*regexp.Regexp{
 	"pager":  regexp.MustCompile(`^(firing )+resolved $`),
+	"second": regexp.MustCompile(`^(firing )+resolved $`),
 	"office": regexp.MustCompile(`^(firing )?resolved $`),
 }
 
@@ -91,13 +92,20 @@ func (c *chaos) check() {
 		}
 	}
 
-	silent, slowest := 0, time.Duration(0)
+	silent, called, slowest := 0, 0, time.Duration(0)
 	for _, l := range c.lives {
 		receiver := "pager"
 		if l.alert == "Slow" {
 			receiver = "office"
 		}
 		key := receiver + " " + l.alert + " " + l.service
+		if second := "second " + l.alert + " " + l.service; heard[second] != "" {
+			called++
+			if !told["second"].MatchString(heard[second]) {
+				c.t.Errorf("%s: %q, and %s: %q", second, heard[second], key, heard[key])
+			}
+			delete(heard, second)
+		}
 		h := heard[key]
 		if delete(heard, key); h == "" {
 			silent++
@@ -108,7 +116,10 @@ func (c *chaos) check() {
 			why, err := c.why(l)
 			c.t.Errorf("%s heard of %s of %s: %q\n%s %v", receiver, l.alert, l.service, h, why, err)
 		}
-		if receiver == "pager" && l.team != "t3" {
+		if first[key].Before(l.notBefore) {
+			c.t.Errorf("%s was told at %s, and silenced until %s", l.service, first[key], l.notBefore)
+		}
+		if receiver == "pager" && l.team != "t3" && l.team != "hushed" {
 			slowest = max(slowest, first[key].Sub(l.began))
 		}
 	}
@@ -122,9 +133,9 @@ func (c *chaos) check() {
 	}
 	c.history(accepted)
 	c.remembered()
-	c.t.Logf("%d alerts, %d of them never told; %d deliveries, %d notifications taken, %d of them once more under their id; slowest page %s",
-		len(c.lives), silent, len(c.deliveries), len(accepted), again, slowest.Round(time.Millisecond))
-	if len(c.lives) == silent {
+	c.t.Logf("%d alerts, %d of them never told, %d to the second receiver, too; %d deliveries, %d notifications taken, %d of them once more under their id; slowest page %s",
+		len(c.lives), silent, called, len(c.deliveries), len(accepted), again, slowest.Round(time.Millisecond))
+	if len(c.lives) == silent || called == 0 {
 		c.t.Error("nothing was told: this tests nothing")
 	}
 }

@@ -151,17 +151,25 @@ func (d *Daemon) Kill() {
 	<-d.done
 }
 
-// Stop asks the process to end, waits for it and returns its exit code. After ten seconds it is killed and the error
-// says so.
+// stopTimeout is how long a daemon may take to end. On an idle machine it is a tenth of a second.
+const stopTimeout = 30 * time.Second
+
+// Stop asks the process to end, waits for it and returns its exit code. After stopTimeout it is made to say what its goroutines do,
+// killed, and the error says so.
 func (d *Daemon) Stop() (int, error) {
 	if err := d.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return -1, err
 	}
 	select {
 	case <-d.done:
-	case <-time.After(10 * time.Second):
-		d.Kill()
-		return -1, fmt.Errorf("alertd serve was still there 10 s after SIGTERM\n%s", d.Log())
+	case <-time.After(stopTimeout):
+		_ = d.Signal(syscall.SIGQUIT)
+		select {
+		case <-d.done:
+		case <-time.After(stopTimeout):
+			d.Kill()
+		}
+		return -1, fmt.Errorf("alertd serve was still there %s after SIGTERM\n%s", stopTimeout, d.Log())
 	}
 	return d.cmd.ProcessState.ExitCode(), nil
 }

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -42,9 +43,12 @@ func TestFailover(t *testing.T) {
 	var status struct {
 		Cluster struct{ Peers []struct{ Address string } }
 	}
-	if w.json("/api/v2/status", &status); len(status.Cluster.Peers) != 2 {
-		t.Errorf("peers: %+v", status.Cluster.Peers)
-	}
+	w.eventually(func() error { // on a busy machine one may not answer in time
+		if w.json("/api/v2/status", &status); len(status.Cluster.Peers) != 2 {
+			return fmt.Errorf("peers: %+v", status.Cluster.Peers)
+		}
+		return nil
+	})
 	for _, path := range []string{"/api/v2/alerts", "/api/v1/alerts", "/"} {
 		if body := w.get(path); !strings.Contains(body, "Posted") {
 			t.Errorf("the standby's %s does not have the alert: %s", path, body)
