@@ -435,7 +435,9 @@ func TestHeartbeat(t *testing.T) {
 	want(t, a, true, false, "", "nothing on never since alertd listens (1m")
 
 	// A stream remembers what came before we did.
-	beat("alertd.metrics.backup")
+	if _, err := js.Publish(t.Context(), "alertd.metrics.backup", nil); err != nil { // waits until it is there
+		t.Fatal(err)
+	}
 	a, _ = once(t, p, watched(t, "heartbeat:alertd.metrics.backup"))
 	want(t, a, false, false, "healthy", "")
 	w = watched(t, "heartbeat:alertd.metrics.backup")
