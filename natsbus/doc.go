@@ -5,7 +5,7 @@
 // # Streams
 //
 //	ALERTD_EVENTS   alertd.metrics.> alertd.health.> alertd.events.>   what services say; limited by age and bytes
-//	ALERTD_JOURNAL  alertd.journal                                     what alertd decided; kept for ever
+//	ALERTD_JOURNAL  alertd.journal                                     what alertd decided; trimmed by package journal alone
 //
 // [Bus.EnsureStreams] makes both, or brings them up to date, and leaves alone whatever else an operator has set
 // on them. EVENTS drops its oldest message when it is full. JOURNAL refuses the newest instead: it is the truth,
