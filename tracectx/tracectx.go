@@ -1,8 +1,8 @@
 // Package tracectx reads W3C trace context, writes links to the trace that an alert came from, reads what a tracing
 // back-end answers about it, and says how it is laid out: which spans, which of them the end waited for.
 //
-// It is pure: text in, values out; package tracestore asks the back-end, and package waterfall draws. It knows header maps of the shape that nats.Header and http.Header
-// share, but neither type, and it does not need the OpenTelemetry SDK.
+// It is pure: text in, values out; package tracestore asks the back-end, and package waterfall draws. It knows header
+// maps of the shape that nats.Header and http.Header share, but neither type, and it does not need the OpenTelemetry SDK.
 package tracectx
 
 import (
