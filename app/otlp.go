@@ -100,28 +100,26 @@ func (r *otlpReceiver) run(ctx context.Context) error {
 	return err
 }
 
-// otlpError is an answer that says no. Clients send again what was answered with 429 or 503.
-type otlpError struct {
+// otlpRefusal is an answer that says no. Clients send again what was answered with 429 or 503.
+type otlpRefusal struct {
 	code int
 	msg  string
 }
-
-func (e *otlpError) Error() string { return e.msg }
 
 // ServeHTTP answers one export.
 func (r *otlpReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	media, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	asJSON := media == "application/json"
-	err := r.take(w, req, media)
+	refused := r.take(w, req, media)
 	code := http.StatusOK
 	var answer proto.Message = &collectorpb.ExportMetricsServiceResponse{}
-	if err != nil {
-		code = err.code
-		answer = &status.Status{Message: err.msg}
+	if refused != nil {
+		code = refused.code
+		answer = &status.Status{Message: refused.msg}
 		if code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable {
 			w.Header().Set("Retry-After", "1")
 		}
-		r.log.Debug("OTLP request refused", "code", code, "reason", err.msg, "from", req.RemoteAddr)
+		r.log.Debug("OTLP request refused", "code", code, "reason", refused.msg, "from", req.RemoteAddr)
 	}
 	r.requests.WithLabelValues(fmt.Sprint(code)).Inc()
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -139,28 +137,28 @@ func (r *otlpReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 }
 
 // take puts one request onto the stream.
-func (r *otlpReceiver) take(w http.ResponseWriter, req *http.Request, media string) *otlpError {
+func (r *otlpReceiver) take(w http.ResponseWriter, req *http.Request, media string) *otlpRefusal {
 	switch {
 	case req.URL.Path != otlpPath:
-		return &otlpError{http.StatusNotFound, "alertd takes metrics at " + otlpPath + " and nothing else"}
+		return &otlpRefusal{http.StatusNotFound, "alertd takes metrics at " + otlpPath + " and nothing else"}
 	case req.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		return &otlpError{http.StatusMethodNotAllowed, "send metrics with POST"}
+		return &otlpRefusal{http.StatusMethodNotAllowed, "send metrics with POST"}
 	case media != "application/x-protobuf" && media != "application/json":
-		return &otlpError{http.StatusUnsupportedMediaType, "send application/x-protobuf or application/json"}
+		return &otlpRefusal{http.StatusUnsupportedMediaType, "send application/x-protobuf or application/json"}
 	}
 	encoding := strings.ToLower(strings.TrimSpace(req.Header.Get("Content-Encoding")))
 	switch encoding {
 	case "", "identity", "gzip", "zstd", "snappy":
 	default:
-		return &otlpError{http.StatusUnsupportedMediaType, "send the body as it is, or with gzip, zstd or snappy"}
+		return &otlpRefusal{http.StatusUnsupportedMediaType, "send the body as it is, or with gzip, zstd or snappy"}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, otlpMaxBody))
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &otlpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes; send smaller batches, or compress them", tooLarge.Limit)}
+		return &otlpRefusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes; send smaller batches, or compress them", tooLarge.Limit)}
 	}
 	if err != nil {
-		return &otlpError{http.StatusBadRequest, "the body did not arrive"}
+		return &otlpRefusal{http.StatusBadRequest, "the body did not arrive"}
 	}
 
 	wait := time.NewTimer(otlpPatience)
@@ -169,14 +167,14 @@ func (r *otlpReceiver) take(w http.ResponseWriter, req *http.Request, media stri
 	case r.slots <- struct{}{}:
 		defer func() { <-r.slots }()
 	case <-wait.C:
-		return &otlpError{http.StatusTooManyRequests, "too many requests at once; try again"}
+		return &otlpRefusal{http.StatusTooManyRequests, "too many requests at once; try again"}
 	case <-req.Context().Done():
-		return &otlpError{http.StatusServiceUnavailable, "the client has gone"}
+		return &otlpRefusal{http.StatusServiceUnavailable, "the client has gone"}
 	}
 	service, resources, err := ingest.CheckOTLP(media, encoding, body)
 	switch {
 	case err != nil:
-		return &otlpError{http.StatusBadRequest, err.Error()}
+		return &otlpRefusal{http.StatusBadRequest, err.Error()}
 	case resources == 0:
 		return nil // nothing to tell
 	case service == "":
@@ -189,13 +187,13 @@ func (r *otlpReceiver) take(w http.ResponseWriter, req *http.Request, media stri
 		m.Header.Set("Content-Encoding", encoding)
 	}
 	if m.Size() > otlpMaxBody {
-		return &otlpError{http.StatusRequestEntityTooLarge, "the body is a little too large for the stream; send smaller batches, or compress them"}
+		return &otlpRefusal{http.StatusRequestEntityTooLarge, "the body is a little too large for the stream; send smaller batches, or compress them"}
 	}
 	ctx, stop := context.WithTimeout(req.Context(), otlpStore)
 	defer stop()
 	if err := r.publish(ctx, m); err != nil {
 		r.log.Warn("OTLP metrics not stored, the client is asked to send them again", "error", err)
-		return &otlpError{http.StatusServiceUnavailable, "the stream of events does not take metrics now; try again"}
+		return &otlpRefusal{http.StatusServiceUnavailable, "the stream of events does not take metrics now; try again"}
 	}
 	return nil
 }

@@ -136,9 +136,6 @@ func field(line, key string) string {
 	return strings.Trim(value, `"`)
 }
 
-// PID is the process.
-func (d *Daemon) PID() int { return d.cmd.Process.Pid }
-
 // Done is closed when the process is gone.
 func (d *Daemon) Done() <-chan struct{} { return d.done }
 
