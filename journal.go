@@ -31,19 +31,27 @@ type Entry struct {
 	Acked      *Acked      `json:"acked,omitempty"`
 	Released   *Released   `json:"released,omitempty"`
 	Admitted   *Admitted   `json:"admitted,omitempty"`
+	ClockSet   *ClockSet   `json:"clock_set,omitempty"`
 }
 
 // Decisions counts the decisions that the entry holds. It is one in an entry that this version knows.
 func (e *Entry) Decisions() (n int) {
 	for _, set := range []bool{
 		e.Transition != nil, e.Joined != nil, e.Scheduled != nil, e.Withheld != nil, e.Flushed != nil, e.Planned != nil,
-		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil, e.Released != nil, e.Admitted != nil,
+		e.Attempted != nil, e.Policy != nil, e.Silence != nil, e.Acked != nil, e.Released != nil, e.Admitted != nil, e.ClockSet != nil,
 	} {
 		if set {
 			n++
 		}
 	}
 	return n
+}
+
+// ClockSet says that the clock goes back: somebody has set it, or the node that leads from here on has one that is behind. What was to
+// happen later than the instant of the entry happens so much earlier, and what has happened later has happened at that instant; else
+// nothing would be told until the clock shows again what it has shown.
+type ClockSet struct {
+	Back time.Duration `json:"back"` // nanoseconds
 }
 
 // Transition is a change of an alert's state. Alert is as it is afterwards.

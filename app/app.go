@@ -93,6 +93,8 @@ type App struct {
 	projected    *projection // of the journal, into the history
 	ruleErrors   ruleErrors
 
+	setBack time.Duration // by how much, since somebody has led
+
 	cleanups []cleanup
 }
 
@@ -377,7 +379,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	l.lastEvent, l.arrivedAt, l.selfDue, l.committedAt = now, now, now, now
 	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external, Now: time.Now}, now)
 	// The first commit of an epoch fences whoever led before.
-	l.entries = l.machine.Step(now, engineInput(p))
+	l.entries = append(l.behindJournal(now), l.machine.Step(now, engineInput(p))...)
 	if err := l.remember(ctx, alertd.Commit{Time: now, Checkpoint: l.checkpoint, Events: l.eventsMade, Entries: l.entries}); err != nil {
 		return l, err
 	}

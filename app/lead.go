@@ -46,6 +46,10 @@ func (a *App) lead(ctx context.Context) error {
 			}
 		}
 		a.journalState.ok() // it was that of the one who led
+		if errors.Is(err, errClockSetBack) {
+			a.log.Warn("beginning anew", "error", err)
+			continue
+		}
 		if errors.Is(err, journal.ErrFenced) || errors.Is(err, journal.ErrUnknown) || errors.Is(err, errLeaseLost) {
 			a.log.Warn("not the leader any more, standing by", "error", err)
 			continue

@@ -64,6 +64,8 @@ type leader struct {
 	decided     int     // entries, ever
 	unsaved     float64 // commits since the last snapshot, see snapshotEvery
 	committedAt time.Time
+	written     time.Time // the newest commit, by the clock of who wrote it
+	turnedAt    time.Time // the last turn
 	selfDue     time.Time
 	outgoingDue time.Time
 	lastEvent   time.Time // when the newest event arrived, or when we began to listen
@@ -85,7 +87,8 @@ type arrival struct {
 // saved is what a snapshot holds: the engine's state, and up to which event it has been decided.
 type saved struct {
 	Checkpoint uint64          `json:"checkpoint"`
-	Events     time.Time       `json:"events,omitzero"` // see alertd.Commit
+	Events     time.Time       `json:"events,omitzero"`  // see alertd.Commit
+	Written    time.Time       `json:"written,omitzero"` // when the newest commit was
 	Engine     json.RawMessage `json:"engine,omitempty"`
 
 	// Traceparents of the newest decision about each alert, as far as they are remembered.
@@ -103,20 +106,21 @@ func (l *leader) fold(ctx context.Context) error {
 			var m *engine.Machine
 			if m, err = engine.Restore(s.Engine); err == nil {
 				l.machine, l.checkpoint, l.eventsMade, l.seq = m, s.Checkpoint, s.Events, from
+				l.written = s.Written
 				l.traces.restore(s.Decided)
 			}
 		}
 	}
 	if err != nil {
 		l.log.Warn("snapshot not used, folding the whole journal", "error", err)
-		l.checkpoint, l.eventsMade, l.seq = 0, time.Time{}, 0
+		l.checkpoint, l.eventsMade, l.written, l.seq = 0, time.Time{}, time.Time{}, 0
 	}
 	commits := 0
 	err = l.journal.Replay(ctx, l.seq+1, func(seq uint64, c alertd.Commit) error {
 		for _, e := range c.Entries {
 			l.machine.Apply(e)
 		}
-		l.seq, l.checkpoint = seq, c.Checkpoint
+		l.seq, l.checkpoint, l.written = seq, c.Checkpoint, c.Time
 		if !c.Events.IsZero() {
 			l.eventsMade = c.Events
 		}
@@ -142,6 +146,9 @@ func (l *leader) run(ctx context.Context) (err error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		if err := l.goesOn(clock()); err != nil {
+			return err
+		}
 		var inputs []engine.Input
 		reloads := l.reloads
 		if len(l.verdicts) > 0 {
@@ -162,6 +169,9 @@ func (l *leader) run(ctx context.Context) (err error) {
 			q(l)
 			continue
 		case <-timer.C:
+			if err := l.goesOn(clock()); err != nil { // now, before anything is taken
+				return err
+			}
 		}
 		inputs = l.waiting(inputs)
 		err = l.turn(ctx, inputs)
@@ -169,7 +179,7 @@ func (l *leader) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		timer.Reset(time.Until(l.next()))
+		timer.Reset(l.next().Sub(clock()))
 	}
 }
 
@@ -309,7 +319,7 @@ func (l *leader) remember(ctx context.Context, c alertd.Commit) (err error) {
 			if !told.IsZero() {
 				l.log.InfoContext(ctx, "journal written again")
 			}
-			l.seq = seq
+			l.seq, l.written = seq, c.Time
 			l.metrics.commit.Observe(time.Since(started).Seconds())
 			l.journalState.ok()
 			return nil
@@ -379,7 +389,7 @@ type snapshotOf struct{ *leader }
 
 // WriteTo implements io.WriterTo.
 func (l snapshotOf) WriteTo(w io.Writer) (n int64, err error) {
-	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Events: l.eventsMade, Decided: l.traces.save()})
+	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Events: l.eventsMade, Written: l.written, Decided: l.traces.save()})
 	if err != nil {
 		return 0, err
 	}
@@ -420,9 +430,6 @@ func (l *leader) evaluationFailed(v alertd.Verdict) {
 		l.log.Warn("rule not evaluated, its alerts stay as they are", "rule", v.Rule.ID, "error", v.Err)
 	}
 }
-
-// clock is the one place where the daemon's decisions read the wall clock.
-func clock() time.Time { return time.Now().Round(0).UTC() }
 
 // last remembers what the senders answered while the process ended, and saves the state.
 func (l *leader) last(ctx context.Context, answers []alertd.Attempt) error {

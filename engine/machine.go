@@ -72,6 +72,8 @@ func (m *Machine) Step(now time.Time, in Input) []alertd.Entry {
 		m.acknowledge(in.Acked)
 	case Release:
 		m.release(in.Released)
+	case ClockSetBack:
+		m.emit(alertd.Entry{ClockSet: &alertd.ClockSet{Back: in.By}})
 	case nil:
 		m.passTime()
 	}
@@ -166,6 +168,8 @@ func (m *Machine) Apply(e alertd.Entry) {
 		m.silences.apply(e.Time, *e.Silence)
 	case e.Acked != nil:
 		m.applyAck(e.Time, *e.Acked)
+	case e.ClockSet != nil:
+		m.clockSet(e.Time, e.ClockSet)
 	case e.Released != nil:
 		m.groups.Release(e.Released.Groups)
 	}

@@ -169,6 +169,12 @@ func (s *story) run(d *datadriven.TestData) {
 		s.check(err)
 		s.now = s.now.Add(d)
 		s.restart()
+	case "back": // the clock is set back
+		d, err := time.ParseDuration(args[0])
+		s.check(err)
+		s.now = s.now.Add(-d)
+		s.step(engine.ClockSetBack{By: d})
+		s.due(s.now)
 	case "snapshot":
 		b, err := s.m.Snapshot()
 		s.check(err)
@@ -485,6 +491,8 @@ func (s *story) tell(e alertd.Entry) {
 		if n.Truncated > 0 {
 			fmt.Fprintf(&s.out, "           and %d more\n", n.Truncated)
 		}
+	case e.ClockSet != nil:
+		say("the clock is set back by %s", e.ClockSet.Back)
 	case e.Admitted != nil:
 		how := map[alertd.Place]string{
 			alertd.PlaceOwn: "by itself", alertd.PlaceSummary: "in the place of a summary", alertd.PlaceNone: "in its thread",

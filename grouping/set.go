@@ -106,6 +106,21 @@ func (s *Set) Schedule(sc alertd.Scheduled) {
 	heap.Fix(&s.due, g.index)
 }
 
+// SetBack follows a clock that was set back to at: what is due later is due so much earlier, and what has happened later has happened at
+// that instant.
+func (s *Set) SetBack(at time.Time, by time.Duration) {
+	for _, g := range s.groups {
+		if g.Due.After(at) && g.Reason != alertd.ReasonHeld && g.Reason != alertd.ReasonMuted { // a calendar's instant stays
+			g.Due = later(g.Due.Add(-by), at)
+		}
+		g.SpokeAt, g.PagedAt = earlier(g.SpokeAt, at), earlier(g.PagedAt, at)
+		for _, m := range g.Members {
+			m.Since, m.HeldSince, m.OpenSince = earlier(m.Since, at), earlier(m.HeldSince, at), earlier(m.OpenSince, at)
+		}
+	}
+	heap.Init(&s.due)
+}
+
 // Withhold notes why an alert was not told.
 func (s *Set) Withhold(at time.Time, w alertd.Withheld) {
 	g := s.groups[w.Group]
