@@ -62,7 +62,7 @@ func (d *Decoder) comment(line []byte) (eof bool) {
 	case words[0] != "#":
 	case len(words) == 2 && words[1] == "EOF":
 		return true
-	case len(words) >= 4 && words[1] == "TYPE" && (len(words) == 4 || words[2][0] == '"'): // # TYPE "a name" summary
+	case len(words) >= 4 && words[1] == "TYPE" && (len(words) == 4 || quoted(strings.Join(words[2:len(words)-1], " "))): // # TYPE "a name" summary
 		switch words[len(words)-1] {
 		case "histogram":
 			d.family = 'h'
@@ -74,6 +74,9 @@ func (d *Decoder) comment(line []byte) (eof bool) {
 	}
 	return false
 }
+
+// quoted reports whether a name is in quotes on both sides.
+func quoted(name string) bool { return len(name) > 1 && name[0] == '"' && name[len(name)-1] == '"' }
 
 // series reads one line: name{labels} value [timestamp] [# {exemplar} value [timestamp]].
 func (d *Decoder) series(line []byte, at int, open bool) *fault {
