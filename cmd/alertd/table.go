@@ -15,17 +15,21 @@ import (
 	"alertd/notifier/console"
 )
 
-// How narrow a column gets before it stops giving way to others: any, and one of what people read at first.
+// How narrow a column gets before it stops giving way to others: one of what people only read, then any, and where nothing else helps.
 const (
-	columnFloor = 8
 	proseFloor  = 16
+	nameFloor   = 14
+	columnFloor = 8
 )
 
 // typed are the heads of columns that hold what people type again.
 var typed = []string{"ALERT", "SERVICE", "RECEIVER", "ID", "FINGERPRINT"}
 
+// spare are the heads of columns that a narrow terminal goes without, the first one first.
+var spare = []string{"SUMMARY", "COMMENT", "VALUE"}
+
 // A table prints rows aligned. Where they are wider than the terminal, the widest columns give way, first those that people only
-// read, and never the first, which is a time. A program, and a file, get all of it.
+// read, and never the first, which is a time; then some are left out. A program, and a file, get all of it.
 type table struct {
 	head []string
 	rows [][]string
@@ -39,7 +43,8 @@ func (t *table) add(cells ...string) {
 }
 
 func (t *table) write(w io.Writer) error {
-	widths, colors := t.widths(columns(w)), console.Colors(w)
+	t, widths := t.fit(columns(w))
+	colors := console.Colors(w)
 	var out bytes.Buffer
 	for n, row := range append([][]string{t.head}, t.rows...) {
 		var line strings.Builder
@@ -61,8 +66,8 @@ func (t *table) write(w io.Writer) error {
 	return err
 }
 
-// widths are those of the columns in lines of at most so many characters; 0: however many.
-func (t *table) widths(most int) []int {
+// fit is the table in lines of at most so many characters, and how wide its columns are; 0: however many.
+func (t *table) fit(most int) (*table, []int) {
 	widths := make([]int, len(t.head))
 	for _, row := range append([][]string{t.head}, t.rows...) {
 		for i, cell := range row {
@@ -70,15 +75,32 @@ func (t *table) widths(most int) []int {
 		}
 	}
 	if most == 0 {
-		return widths
+		return t, widths
 	}
 	over := 2*(len(widths)-1) - most
 	for _, w := range widths {
 		over += w
 	}
 	over = t.shrink(widths, over, proseFloor, func(i int) bool { return !slices.Contains(typed, t.head[i]) })
+	over = t.shrink(widths, over, nameFloor, func(int) bool { return true })
+	if over > 0 {
+		for _, head := range spare {
+			if i := slices.Index(t.head, head); i > 0 {
+				return t.without(i).fit(most)
+			}
+		}
+	}
 	t.shrink(widths, over, columnFloor, func(int) bool { return true })
-	return widths
+	return t, widths
+}
+
+// without is the table without a column.
+func (t *table) without(i int) *table {
+	out := &table{head: slices.Delete(slices.Clone(t.head), i, i+1)}
+	for _, row := range t.rows {
+		out.rows = append(out.rows, slices.Delete(slices.Clone(row), i, i+1))
+	}
+	return out
 }
 
 // shrink takes from the widest of some columns, but not from the first, until nothing is over or they are at the floor. It returns what

@@ -46,7 +46,8 @@ func TestTableFits(t *testing.T) {
 		}
 		severity := strings.Index(lines[0], "SEVERITY")
 		for i, line := range lines[1:] {
-			want := clip(tab.rows[i][1], tab.widths(width)[1])
+			fits, widths := tab.fit(width)
+			want := clip(fits.rows[i][1], widths[1])
 			if got := []rune(line); len(got) > severity && !strings.HasPrefix(string(got[severity:]), strings.TrimRight(want, " ")) {
 				t.Fatalf("column of row %d does not begin under its head:\n%s\n%s", i, lines[0], line)
 			}
@@ -61,7 +62,8 @@ func TestTableWidth(t *testing.T) {
 	for columns, want := range map[string]string{
 		"":   strings.Repeat("the certificate expires ", 9),
 		"80": "  CertificateExpiringSoon  the certificate expires…",
-		"60": "  CertificateE…  the certifica…",
+		"60": "  CertificateExpiringSoon",
+		"50": "  CertificateExpirin…",
 	} {
 		t.Setenv("COLUMNS", columns)
 		var out strings.Builder
