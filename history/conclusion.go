@@ -122,16 +122,14 @@ func (v *verdict) isOver() bool {
 // told says to whom it was said, and to whom it was not yet.
 func (v *verdict) told(show func(time.Time) string) (parts []string) {
 	var took, not []string
+	var late *Step
 	for _, s := range slices.Backward(v.said) {
 		switch {
 		case s.Kind == KindFolded:
 			not = append(not, s.Receiver+" is to hear of it in a summary")
 		case s.To == string(alertd.Delivered):
-			text := s.Receiver + " took it at " + show(s.Time)
-			if p := v.late[s.Notification]; p != nil {
-				text += p.late(show)
-			}
-			took = append(took, text)
+			took = append(took, s.Receiver+" took it at "+show(s.Time))
+			late = cmp.Or(late, v.late[s.Notification])
 		case s.Until.IsZero():
 			not = append(not, s.Receiver+" answered "+s.To+" and is not asked again")
 		default:
@@ -144,6 +142,9 @@ func (v *verdict) told(show func(time.Time) string) (parts []string) {
 	}
 	if len(took) > 0 {
 		parts = append(parts, what+strings.Join(took, ", ")+".")
+	}
+	if late != nil {
+		parts = append(parts, "It left "+late.late(show)+".")
 	}
 	if len(not) > 0 {
 		parts = append(parts, missing+strings.Join(not, ", ")+".")

@@ -86,7 +86,7 @@ func TestConclusion(t *testing.T) {
 			plan := at(Step{Kind: KindPlanned, Receiver: "ops/slack/0", Notification: "n", Reason: string(alertd.ReasonDigest)})
 			plan.Due = plan.Time.Add(-time.Minute)
 			return []Step{fires(), plan, took("ops/slack/0")}
-		}, "Told: ops/slack/0 took it at 03, 1m late: it was to leave at 00."},
+		}, "Told: ops/slack/0 took it at 03. It left 1m late: it was to leave at 00."},
 		{"somebody has it", func() []Step {
 			return []Step{
 				fires(), took("ops/slack/0"), again(at(Step{Kind: KindAcked, By: "ann"})),

@@ -65,7 +65,11 @@ func (s *Step) Tell(show func(time.Time) string) string {
 	case KindWaited:
 		return s.Receiver + ": waited until now, " + s.Reason
 	case KindPlanned:
-		return fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason) + s.late(show)
+		text := fmt.Sprintf("notification for %s: %s", s.Receiver, s.Reason)
+		if late := s.late(show); late != "" {
+			text += ", " + late
+		}
+		return text
 	case KindAttempt:
 		var text strings.Builder
 		text.WriteString(fmt.Sprintf("%s: %s %s", s.Receiver, s.By, s.To))
@@ -91,7 +95,7 @@ func (s *Step) late(show func(time.Time) string) string {
 	if s.Due.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(", %s late: it was to leave at %s", model.Duration(s.Time.Sub(s.Due).Round(time.Second)), show(s.Due))
+	return fmt.Sprintf("%s late: it was to leave at %s", model.Duration(s.Time.Sub(s.Due).Round(time.Second)), show(s.Due))
 }
 
 func withheld(s *Step, show func(time.Time) string) string {
