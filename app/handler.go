@@ -14,14 +14,17 @@ import (
 	"alertd/web"
 )
 
-// front is what the HTTP server serves: below the prefix, if there is one, and by the node that leads, where only that one
-// knows.
-func (a *App) front() http.Handler {
+// front is what the HTTP server serves until ctx ends: below the prefix, if there is one, and by the node that leads, where only that
+// one knows. Nobody waits for that one when ctx has ended: it may be this one, which leads no more.
+func (a *App) front(ctx context.Context) http.Handler {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.leading.now() || aboutNode(r.URL.Path) {
 			a.http.ServeHTTP(w, r)
 		} else {
-			a.nodes.Forward(w, r)
+			waits, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(ctx, cancel)()
+			a.nodes.Forward(w, r.WithContext(waits))
 		}
 	})
 	prefix := strings.TrimRight(a.o.RoutePrefix, "/")

@@ -22,8 +22,13 @@ import (
 // Who asks at the moment at which alertd is stopped gets an answer, and alertd does not wait for him: it did, for as long as the
 // client had patience, or for ten seconds, and then said that it had failed.
 func TestStopWhileSomebodyAsks(t *testing.T) {
-	for range 5 { // what the loop hears first, the end or the next question, is chance
-		a := newQuiet(t, Options{})
+	theirs := newBroker(t)
+	for round := range 6 { // what the loop hears first, the end or the next question, is chance
+		o := Options{}
+		if round%2 == 1 {
+			o.NATS = theirs // where a node that does not lead asks for the one that does
+		}
+		a := newQuiet(t, o)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- a.Run(ctx) }()
@@ -79,14 +84,9 @@ func TestStopWhileSomebodyAsks(t *testing.T) {
 // A node that stands by is ready as long as another one leads, who takes what comes to it. On a NATS of their own nobody leads until one
 // has the lease.
 func TestReadyWhenPostsAreTaken(t *testing.T) {
-	broker, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	broker.Start()
-	defer broker.Shutdown()
-	a := newQuiet(t, Options{NATS: broker.ClientURL()})
-	nc, err := nats.Connect(broker.ClientURL())
+	broker := newBroker(t)
+	a := newQuiet(t, Options{NATS: broker})
+	nc, err := nats.Connect(broker)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 		t.Errorf("ready, and a post is answered with %d", status)
 	}
 
-	second := newQuiet(t, Options{NATS: broker.ClientURL()})
+	second := newQuiet(t, Options{NATS: broker})
 	standing := make(chan error, 1)
 	down, stop := context.WithCancel(t.Context())
 	go func() { standing <- second.Run(down) }()
@@ -160,6 +160,21 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 	if err := errors.Join(<-standing, second.Close(context.Background())); err != nil {
 		t.Error(err)
 	}
+}
+
+// newBroker starts somebody else's NATS server and returns its URL.
+func newBroker(t *testing.T) string {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("the NATS server did not start")
+	}
+	return s.ClientURL()
 }
 
 // newQuiet is a daemon without rules and receivers on free ports. Options say what is different.

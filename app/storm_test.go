@@ -56,10 +56,10 @@ func TestPageBehindManyAlerts(t *testing.T) {
 	until(t, a, "/api/v1/query?query="+url.QueryEscape(`count(ALERTS{alertname="Many",alertstate="firing"})`), fmt.Sprintf(`"%d"`, alerts))
 }
 
-// TestPageWithinAPost: twenty thousand alerts come in one POST, and the first page leaves before the last of them is decided,
+// TestPageWithinAPost: six thousand alerts come in one POST, and the first page leaves before the last of them is decided,
 // though the POST is answered when all of them are remembered.
 func TestPageWithinAPost(t *testing.T) {
-	const alerts = 20_000
+	const alerts = 6_000
 	s := newSink(t)
 	a := quiet(t, files(s.URL))
 	var body strings.Builder

@@ -41,6 +41,7 @@ func (n *Nodes) Lead(ctx context.Context, h http.Handler) (done <-chan struct{},
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
+			n.answer(ctx, http.HandlerFunc(noMore), msg)
 			return
 		}
 		go func() {
@@ -58,12 +59,18 @@ func (n *Nodes) Lead(ctx context.Context, h http.Handler) (done <-chan struct{},
 	go func() {
 		defer close(ended)
 		<-ctx.Done()
-		_ = sub.Unsubscribe() // it fails only where the connection is gone
+		_ = sub.Drain() // what has come is answered; it fails only where the connection is gone
 		for range maxAtOnce {
 			slots <- struct{}{}
 		}
 	}()
 	return ended, nil
+}
+
+// noMore answers for a node that leads no more.
+func noMore(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "2")
+	http.Error(w, "the node that led does not any more; try again in some seconds", http.StatusServiceUnavailable)
 }
 
 func (n *Nodes) answer(ctx context.Context, h http.Handler, msg *nats.Msg) {
