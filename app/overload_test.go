@@ -11,6 +11,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"alertd/app"
 )
 
