@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd/app"
@@ -65,21 +64,6 @@ func (b *broker) daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
 	return a, run(t, a)
 }
 
-// jetStream is what an administrator has.
-func (b *broker) jetStream(t *testing.T) jetstream.JetStream {
-	t.Helper()
-	nc, err := nats.Connect(b.ClientURL(), nats.MaxReconnects(-1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 // insist publishes that a service is down until it is acknowledged, and waits for the page about it.
 func insist(t *testing.T, js jetstream.JetStream, s *sink, service string) {
 	t.Helper()
@@ -108,12 +92,12 @@ func TestServerAway(t *testing.T) {
 	t.Parallel()
 	s, b := newSink(t), newBroker(t)
 	a, _ := b.daemon(t, t.TempDir(), s)
-	insist(t, b.jetStream(t), s, "api")
+	insist(t, connect(t, b.ClientURL()), s, "api")
 	b.stop()
 	until(t, a, "/health/ready", `"status":"unhealthy"`)
 	time.Sleep(8 * time.Second) // more than the client library waits for an answer
 	b.start(t)
-	insist(t, b.jetStream(t), s, "db")
+	insist(t, connect(t, b.ClientURL()), s, "db")
 	until(t, a, "/health/ready", `"status":"healthy"`)
 	until(t, a, "/api/v1/alerts", `"service":"api"`) // it still knows what was
 }
@@ -124,7 +108,7 @@ func TestJetStreamAway(t *testing.T) {
 	t.Parallel()
 	s, b := newSink(t), newBroker(t)
 	a, _ := b.daemon(t, t.TempDir(), s)
-	insist(t, b.jetStream(t), s, "api")
+	insist(t, connect(t, b.ClientURL()), s, "api")
 	if err := b.DisableJetStream(); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +117,7 @@ func TestJetStreamAway(t *testing.T) {
 	if err := b.EnableJetStream(&server.JetStreamConfig{StoreDir: b.o.StoreDir}); err != nil {
 		t.Fatal(err)
 	}
-	insist(t, b.jetStream(t), s, "db")
+	insist(t, connect(t, b.ClientURL()), s, "db")
 	until(t, a, "/health/ready", `"status":"healthy"`)
 }
 
@@ -147,7 +131,7 @@ func TestEventsAreDeleted(t *testing.T) {
 			s, b := newSink(t), newBroker(t)
 			data := t.TempDir()
 			a, stop := b.daemon(t, data, s)
-			js := b.jetStream(t)
+			js := connect(t, b.ClientURL())
 			for _, service := range []string{"a", "b", "c"} {
 				insist(t, js, s, service)
 			}
@@ -204,7 +188,7 @@ func TestJournalIsDeleted(t *testing.T) {
 			t.Parallel()
 			s, b := newSink(t), newBroker(t)
 			data := t.TempDir()
-			js := b.jetStream(t)
+			js := connect(t, b.ClientURL())
 			a, err := app.New(t.Context(), app.Options{
 				Rules: files(s.URL), Data: data, Listen: "127.0.0.1:0", NATS: b.ClientURL(), Console: io.Discard,
 				Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
