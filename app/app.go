@@ -386,24 +386,23 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	l.entries = nil
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	defer l.aside.Wait()
 	defer cancel(nil)
-	wg.Go(func() {
+	l.aside.Go(func() {
 		if err := l.listen(run); err != nil && run.Err() == nil {
 			cancel(fmt.Errorf("events: %w", err))
 		}
 	})
-	wg.Go(func() { // one node polls, else every report would come twice
+	l.aside.Go(func() { // one node polls, else every report would come twice
 		if err := a.poller.Run(run); err != nil && run.Err() == nil {
 			cancel(fmt.Errorf("healthpoll: %w", err))
 		}
 	})
 	if a.traces != nil {
 		upTo, alerts := l.seq, l.machine.Alerts(now)
-		wg.Go(func() { a.illustrateMissed(run, upTo, alerts) })
+		l.aside.Go(func() { a.illustrateMissed(run, upTo, alerts) })
 	}
-	wg.Go(func() {
+	l.aside.Go(func() {
 		select {
 		case <-lease.Lost():
 			cancel(errLeaseLost)

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"sync"
 	"time"
 
 	"alertd"
@@ -20,13 +20,6 @@ const (
 	// checkpointEvery is how often the checkpoint is remembered when nothing is decided. After a crash, as much is
 	// read and evaluated again, which changes nothing.
 	checkpointEvery = 5 * time.Second
-	// snapshotEvery is after how many commits with decisions the state is saved, so that a restart folds little. One that has none counts
-	// for a tenth of it.
-	snapshotEvery = 2_000
-	// snapshotAlerts is for how many alerts it is one commit more, and snapshotEntries how many entries count as one, so that a state is saved
-	// about as often as it is decided anew: what saving costs an alert does not depend on how many there are.
-	snapshotAlerts  = 10
-	snapshotEntries = 50
 	// settle is how often dirty keys are looked at while a backlog is read.
 	settle = 100 * time.Millisecond
 	// maxTurn bounds the messages that one turn takes, so that a backlog does not delay pages.
@@ -61,8 +54,9 @@ type leader struct {
 	arrivedAt   time.Time
 	checkpoint  uint64 // as the journal knows it
 	entries     []alertd.Entry
-	decided     int     // entries, ever
-	unsaved     float64 // commits since the last snapshot, see snapshotEvery
+	decided     int           // entries, ever
+	unsaved     float64       // commits since the last snapshot, see snapshotEvery
+	saving      chan struct{} // closed when the last snapshot is written; nil: none was begun
 	committedAt time.Time
 	written     time.Time // the newest commit, by the clock of who wrote it
 	turnedAt    time.Time // the last turn
@@ -74,6 +68,8 @@ type leader struct {
 	series      engine.Series // of alerts, for whoever reads them
 	traces      *turnTrace
 	narrator    narrator
+
+	aside sync.WaitGroup // what runs beside the loop while it leads
 }
 
 // arrival is one message, decoded.
@@ -82,17 +78,6 @@ type arrival struct {
 	at     time.Time // when the stream received it
 	health bool      // it came on a health subject
 	events alertd.Events
-}
-
-// saved is what a snapshot holds: the engine's state, and up to which event it has been decided.
-type saved struct {
-	Checkpoint uint64          `json:"checkpoint"`
-	Events     time.Time       `json:"events,omitzero"`  // see alertd.Commit
-	Written    time.Time       `json:"written,omitzero"` // when the newest commit was
-	Engine     json.RawMessage `json:"engine,omitempty"`
-
-	// Traceparents of the newest decision about each alert, as far as they are remembered.
-	Decided map[alertd.Fingerprint]string `json:"decided,omitempty"`
 }
 
 // fold rebuilds the state from the newest snapshot and the journal after it.
@@ -300,7 +285,7 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 	}
 	l.entries = nil
 	if last && l.unsaved >= max(snapshotEvery, float64(l.machine.Len())/snapshotAlerts) {
-		l.snapshot(ctx)
+		l.saveAside(ctx)
 	}
 	return nil
 }
@@ -374,48 +359,6 @@ func (l *leader) next() time.Time {
 	return due
 }
 
-// snapshot saves the state, so that the next start folds only what comes after it.
-func (l *leader) snapshot(ctx context.Context) {
-	if err := l.journal.SaveSnapshot(ctx, l.seq, snapshotOf{l}); err != nil {
-		l.log.Warn("snapshot not saved, the next start folds more of the journal", "error", err)
-		l.unsaved /= 2 // not at every turn: it takes a while where the store does not answer
-		return
-	}
-	l.unsaved = 0
-}
-
-// snapshotOf writes what saved reads.
-type snapshotOf struct{ *leader }
-
-// WriteTo implements io.WriterTo.
-func (l snapshotOf) WriteTo(w io.Writer) (n int64, err error) {
-	head, err := json.Marshal(saved{Checkpoint: l.checkpoint, Events: l.eventsMade, Written: l.written, Decided: l.traces.save()})
-	if err != nil {
-		return 0, err
-	}
-	out := &counting{to: w}
-	_, err = fmt.Fprintf(out, `%s,"engine":`, head[:len(head)-1])
-	if err == nil {
-		err = l.machine.WriteSnapshot(out)
-	}
-	if err == nil {
-		_, err = io.WriteString(out, "}")
-	}
-	return out.n, err
-}
-
-// counting counts what is written.
-type counting struct {
-	to io.Writer
-	n  int64
-}
-
-func (c *counting) Write(b []byte) (int, error) {
-	n, err := c.to.Write(b)
-	c.n += int64(n)
-	return n, err
-}
-
 // adopt makes a new policy the one that decides.
 func (l *leader) adopt(p *policy) engine.Input {
 	l.evaluator.SetRules(p.rules, clock())
@@ -441,7 +384,8 @@ func (l *leader) last(ctx context.Context, answers []alertd.Attempt) error {
 	if err := l.commit(ctx, now, true); err != nil {
 		return err
 	}
-	l.snapshot(ctx)
+	l.aside.Wait() // that commit may have begun to save
+	l.save(ctx, l.seq, l.freeze())
 	return nil
 }
 

@@ -66,10 +66,10 @@ func inOrder(set map[alertd.Fingerprint]*alertd.Alert) []*alertd.Alert {
 	if len(set) == 0 {
 		return nil
 	}
-	return slices.SortedFunc(maps.Values(set), func(a, b *alertd.Alert) int {
-		return cmp.Compare(a.Fingerprint, b.Fingerprint)
-	})
+	return slices.SortedFunc(maps.Values(set), byFingerprint)
 }
+
+func byFingerprint(a, b *alertd.Alert) int { return cmp.Compare(a.Fingerprint, b.Fingerprint) }
 
 // put stores an alert as it is now, which nobody may change afterwards; an inactive one is forgotten at once.
 func (as *alerts) put(at time.Time, a *alertd.Alert) {

@@ -384,7 +384,7 @@ type storedLane struct {
 
 func (o *outbox) storedLanes() (out []storedLane) {
 	for to, l := range o.lanes {
-		out = append(out, storedLane{to, l.own, l.summary, l.summaries})
+		out = append(out, storedLane{to, slices.Clone(l.own), l.summary, l.summaries})
 	}
 	slices.SortFunc(out, func(a, b storedLane) int {
 		return cmp.Or(cmp.Compare(a.Receiver, b.Receiver), cmp.Compare(a.Integration, b.Integration))

@@ -46,11 +46,15 @@ type world struct {
 	promises promises
 	drafts   drafts
 	lean     bool // it only decides: nobody asks it anything, or looks at what it owes
+
+	frozen *engine.Frozen
+	was    []byte // what it has to be
+	thaws  *rand.Rand
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
-		t: t, rng: rand.New(rand.NewPCG(seed, 1)), now: time.Date(2026, 3, 27, 6, 0, 0, 0, time.UTC), m: engine.New(),
+		t: t, rng: rand.New(rand.NewPCG(seed, 1)), thaws: rand.New(rand.NewPCG(seed, 2)), now: time.Date(2026, 3, 27, 6, 0, 0, 0, time.UTC), m: engine.New(),
 		sending: map[string]engine.Delivery{}, truth: map[string]bool{}, ids: map[string]bool{},
 		told: map[string]alertd.State{}, flight: map[string]string{}, limits: newLimits(), promises: newPromises(),
 	}
@@ -449,8 +453,30 @@ func (w *world) run(steps int) {
 		w.deliver()
 		if !w.lean {
 			w.promises.check(w)
+			w.thaw()
 		}
 	}
+}
+
+// thaw compares, now and then, a state that was frozen with what it was then: what has happened since must not be in it.
+func (w *world) thaw() {
+	if w.thaws.IntN(20) != 0 {
+		return
+	}
+	if w.frozen != nil {
+		var b bytes.Buffer
+		if err := w.frozen.Write(&b); err != nil {
+			w.t.Fatal(err)
+		}
+		if !bytes.Equal(b.Bytes(), w.was) {
+			w.t.Fatalf("%s: a frozen state changes\nwas: %s\nis:  %s", w.now, w.was, b.Bytes())
+		}
+	}
+	var err error
+	if w.was, err = w.m.Snapshot(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.frozen = w.m.Freeze()
 }
 
 // settle ends everything and lets every receiver answer: nothing may then be left open.

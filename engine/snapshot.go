@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"alertd"
 	"alertd/grouping"
@@ -20,34 +22,58 @@ type snapshot struct {
 	Policy   string           `json:"policy"`
 	Over     []farewell       `json:"over,omitempty"`
 	Before   []storedEpisodes `json:"before,omitempty"`
-	Groups   *grouping.Set    `json:"groups"`
 	Silences []storedSilence  `json:"silences,omitempty"`
 	Acks     []storedAck      `json:"acks,omitempty"`
 	Outbox   []storedLine     `json:"outbox"`
 	Limits   []storedLane     `json:"limits,omitempty"`
-	Alerts   []*alertd.Alert  `json:"alerts,omitempty"` // written one by one: of a storm, they are nearly all there is
+
+	// Written by themselves: of a storm, they are nearly all there is.
+	Groups *grouping.Set   `json:"groups,omitempty"`
+	Alerts []*alertd.Alert `json:"alerts,omitempty"`
 }
 
-// Snapshot is the state as [Machine.WriteSnapshot] writes it.
+// Frozen is the state of a machine at an instant. Nobody changes it, so any goroutine may write it while the machine goes on.
+type Frozen struct {
+	rest   snapshot
+	groups *grouping.Frozen
+	alerts []*alertd.Alert // in any order
+}
+
+// Freeze copies what changes, and not the alerts, of which each change makes a new one. Writing the state takes fifty times as long.
+func (m *Machine) Freeze() *Frozen {
+	return &Frozen{
+		rest: snapshot{
+			Version: snapshotVersion, Policy: m.version, Over: slices.Clone(m.alerts.over), Before: m.alerts.before.stored(),
+			Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(), Limits: m.outbox.storedLanes(),
+		},
+		groups: m.groups.Freeze(),
+		alerts: slices.AppendSeq(make([]*alertd.Alert, 0, len(m.alerts.byPrint)), maps.Values(m.alerts.byPrint)),
+	}
+}
+
+// Snapshot is the state as [Frozen.Write] writes it.
 func (m *Machine) Snapshot() ([]byte, error) {
 	var b bytes.Buffer
-	err := m.WriteSnapshot(&b)
+	err := m.Freeze().Write(&b)
 	return b.Bytes(), err
 }
 
-// WriteSnapshot writes the state as JSON. Equal states give equal bytes. The whole of it is never in memory at once.
-func (m *Machine) WriteSnapshot(w io.Writer) error {
-	rest, err := json.Marshal(snapshot{
-		Version: snapshotVersion, Policy: m.version, Over: m.alerts.over, Before: m.alerts.before.stored(),
-		Groups: m.groups, Silences: m.silences.stored(), Acks: m.acks.stored(), Outbox: m.outbox.stored(), Limits: m.outbox.storedLanes(),
-	})
+// Write writes the state as JSON. Equal states give equal bytes. The alerts are never in memory at once.
+func (f *Frozen) Write(w io.Writer) error {
+	rest, err := json.Marshal(f.rest)
+	if err != nil {
+		return err
+	}
+	groups, err := f.groups.MarshalJSON()
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriterSize(w, 64<<10) // keeps the first error
 	_, _ = out.Write(rest[:len(rest)-1])
+	_, _ = out.WriteString(`,"groups":`)
+	_, _ = out.Write(groups)
 	_, _ = out.WriteString(`,"alerts":[`)
-	for i, a := range m.alerts.sorted() {
+	for i, a := range slices.SortedFunc(slices.Values(f.alerts), byFingerprint) {
 		b, err := json.Marshal(a)
 		if err != nil {
 			return err
@@ -61,7 +87,7 @@ func (m *Machine) WriteSnapshot(w io.Writer) error {
 	return out.Flush()
 }
 
-// Restore returns a machine with the state that Snapshot wrote, ready to apply what the journal holds after it.
+// Restore returns a machine with the state that [Frozen.Write] wrote, ready to apply what the journal holds after it.
 func Restore(b []byte) (*Machine, error) {
 	s := snapshot{Groups: grouping.NewSet()}
 	if err := json.Unmarshal(b, &s); err != nil {

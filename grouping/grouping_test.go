@@ -149,7 +149,7 @@ func consistent(t *rapid.T, s *grouping.Set) {
 			t.Fatalf("alert %s is in %v, the set says %v", fp, in[fp], got)
 		}
 	}
-	before, err := json.Marshal(s)
+	before, err := json.Marshal(s.Freeze())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +157,7 @@ func consistent(t *rapid.T, s *grouping.Set) {
 	if err := json.Unmarshal(before, back); err != nil {
 		t.Fatal(err)
 	}
-	after, err := json.Marshal(back)
+	after, err := json.Marshal(back.Freeze())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -250,16 +250,7 @@ type stored struct {
 	Seq     uint64                         `json:"seq,omitempty"`
 }
 
-// MarshalJSON writes all groups in the order of their keys, so that equal sets give equal bytes.
-func (s *Set) MarshalJSON() ([]byte, error) {
-	out := make([]stored, 0, len(s.groups))
-	for g := range s.All() {
-		out = append(out, stored{g.Joined, g.Members, g.Due, g.Reason, g.SpokeAt, g.PagedAt, g.Let, g.Seq})
-	}
-	return json.Marshal(out)
-}
-
-// UnmarshalJSON replaces the set with what MarshalJSON wrote.
+// UnmarshalJSON replaces the set with what [Frozen.MarshalJSON] wrote.
 func (s *Set) UnmarshalJSON(b []byte) error {
 	var in []stored
 	if err := json.Unmarshal(b, &in); err != nil {
