@@ -80,17 +80,25 @@ func (m *Machine) PreviewSilence(want alertd.Silence) (Preview, error) {
 	return p, nil
 }
 
-// firing returns the alerts that fire, without those that tell of silences, in the order of their fingerprints.
+// firing returns the alerts that fire, without those that tell of silences, in any order: of many alerts, sorting is all the work.
 func (m *Machine) firing() []*alertd.Alert {
-	return slices.DeleteFunc(m.alerts.sorted(), func(a *alertd.Alert) bool { return !a.State.Active() || a.Rule == silenceRule })
+	firing := make([]*alertd.Alert, 0, len(m.alerts.byPrint))
+	for _, a := range m.alerts.byPrint {
+		if a.State.Active() && a.Rule != silenceRule {
+			firing = append(firing, a)
+		}
+	}
+	return firing
 }
 
+// matched returns those that a silence hides, in the order of their fingerprints.
 func matched(s *silence, firing []*alertd.Alert) (out []*alertd.Alert) {
 	for _, a := range firing {
 		if s.hides(a) {
 			out = append(out, a)
 		}
 	}
+	slices.SortFunc(out, byFingerprint)
 	return out
 }
 

@@ -43,6 +43,8 @@ type Route struct {
 	ActiveTimeIntervals []string // names; not inherited, as in Alertmanager
 
 	Routes []*Route
+
+	whole string // its path, once it is identified: an alert asks for several, and to write one costs as much as to walk the tree
 }
 
 // Decision is where one alert goes along one branch of the tree.
@@ -75,7 +77,10 @@ func (r *Route) decide(found []Decision, ls alertd.Labels, parent string) []Deci
 	if !matches(r.Matchers, ls) {
 		return found
 	}
-	path := r.path(parent)
+	path := r.whole
+	if path == "" {
+		path = r.path(parent)
+	}
 	before := len(found)
 	for _, child := range r.Routes {
 		already := len(found)
@@ -127,7 +132,7 @@ func (r *Route) Identify() {
 func (r *Route) identify(parent string, seen map[string]int) {
 	path := r.path(parent)
 	seen[path]++
-	r.ID = path
+	r.ID, r.whole = path, path
 	if n := seen[path]; n > 1 {
 		r.ID += "#" + strconv.Itoa(n)
 	}
