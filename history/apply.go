@@ -58,7 +58,7 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 	case e.Joined != nil:
 		j := e.Joined
 		return w.decision(pos, 0, e.Time, decision{
-			kind: KindJoined, fingerprint: j.Fingerprint.String(), group: j.Group, receiver: j.Receiver,
+			kind: KindJoined, fingerprint: j.Fingerprint, group: j.Group, receiver: j.Receiver,
 			reason: string(j.Delivery), by: j.Calendar, detail: j.Route,
 		})
 	case e.Scheduled != nil:
@@ -69,7 +69,7 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 	case e.Withheld != nil:
 		d := e.Withheld
 		return w.decision(pos, 0, e.Time, decision{
-			kind: KindWithheld, fingerprint: d.Fingerprint.String(), group: d.Group, receiver: d.Receiver,
+			kind: KindWithheld, fingerprint: d.Fingerprint, group: d.Group, receiver: d.Receiver,
 			reason: string(d.Reason), by: d.By, until: d.Until, detail: d.Detail,
 		})
 	case e.Flushed != nil:
@@ -103,12 +103,16 @@ func (w *writer) transition(pos int64, at time.Time, t *alertd.Transition) error
 	if w.odd {
 		text = w.said()
 	}
+	fp, err := w.number(a.Fingerprint)
+	if err != nil {
+		return err
+	}
 	event := a.At
 	if t.Reason == alertd.ReasonRuleGone { // a reload, and no event, says so
 		event = at
 	}
 	return w.exec(w.stmts.transition,
-		pos, micros(at), micros(event), a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName),
+		pos, micros(at), micros(event), fp, clip(a.Name(), maxName), clip(a.Rule, maxName),
 		clip(severity, maxName), clip(a.Service(), maxName), string(t.From), string(a.State), number(a.Measured()),
 		clip(string(t.Reason), maxName), clip(summary, maxLabel), link(a.RunbookURL), link(a.TraceURL),
 		clip(a.Trace.TraceID, maxName), string(lbls), string(annotations), text)
@@ -132,6 +136,9 @@ func (w *writer) planned(pos int64, at time.Time, n *alertd.Notification) error 
 	}
 	for i := range n.Alerts {
 		a := &n.Alerts[i].Alert
+		if _, err := w.number(a.Fingerprint); err != nil { // what becomes of the message is a decision about it
+			return err
+		}
 		if err := w.exec(w.stmts.notified,
 			n.ID, i, a.Fingerprint.String(), clip(a.Name(), maxName), clip(a.Rule, maxName), clip(string(a.Severity()), maxName),
 			clip(a.Service(), maxName), string(a.State), clip(a.Summary(), maxLabel)); err != nil {
@@ -181,6 +188,9 @@ func (w *writer) admitted(pos int64, at time.Time, a *alertd.Admitted) error {
 // limited writes what a limit decided about the i-th message, if that was planned before an instant in microseconds: a row
 // for each of its alerts.
 func (w *writer) limited(pos int64, i int, at time.Time, d decision, id string, before int64) error {
+	if err := w.when(pos, at); err != nil {
+		return err
+	}
 	return w.exec(w.stmts.limit, pos, i*perNotification, micros(at), string(d.kind), d.reason, d.by, id, before)
 }
 
@@ -192,7 +202,7 @@ func (w *writer) flushed(pos int64, at time.Time, f *alertd.Flushed) error {
 		of   []alertd.Fingerprint
 	}{{KindTold, f.Told}, {KindClosed, f.Closed}, {KindEnded, f.Ended}} {
 		for _, fp := range part.of {
-			if err := w.decision(pos, n, at, decision{kind: part.kind, fingerprint: fp.String(), group: f.Group}); err != nil {
+			if err := w.decision(pos, n, at, decision{kind: part.kind, fingerprint: fp, group: f.Group}); err != nil {
 				return err
 			}
 			n++
@@ -208,7 +218,7 @@ func (w *writer) acked(pos int64, at time.Time, a *alertd.Acked) error {
 		d.kind, d.reason, d.until = KindUnacked, string(a.Ended), time.Time{}
 	}
 	for n, fp := range a.Alerts {
-		d.fingerprint = fp.String()
+		d.fingerprint = fp
 		if err := w.decision(pos, n, at, d); err != nil {
 			return err
 		}
@@ -227,7 +237,7 @@ func whence(from alertd.AckSource, client string) string {
 // decision is a row of the table decisions.
 type decision struct {
 	kind             Kind
-	fingerprint      string // "" holds for the whole group
+	fingerprint      alertd.Fingerprint // 0 holds for the whole group
 	group            alertd.GroupKey
 	receiver, reason string
 	by, detail       string
@@ -236,8 +246,17 @@ type decision struct {
 }
 
 func (w *writer) decision(pos int64, n int, at time.Time, d decision) error {
+	fp, err := int64(0), error(nil)
+	if d.fingerprint != 0 {
+		if fp, err = w.number(d.fingerprint); err != nil {
+			return err
+		}
+	}
+	if err := w.when(pos, at); err != nil {
+		return err
+	}
 	return w.exec(w.stmts.decision,
-		pos, n, micros(at), string(d.kind), d.fingerprint, clip(string(d.group), maxLabel), clip(d.receiver, maxName),
+		pos, n, micros(at), string(d.kind), fp, clip(string(d.group), maxLabel), clip(d.receiver, maxName),
 		clip(d.reason, maxName), clip(d.by, maxName), micros(d.until), clip(d.detail, maxLabel), d.silence)
 }
 

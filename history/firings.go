@@ -33,7 +33,7 @@ func (s *Store) Firings(ctx context.Context, f Filter) (firings []Firing, total 
 	}
 	q.ifSet(f.Alert, "alert = ?", f.Alert)
 	q.ifSet(f.Service, "service = ?", f.Service)
-	q.ifSet(f.Fingerprint, "fingerprint = ?", f.Fingerprint)
+	q.ifSet(f.Fingerprint, "fp = (SELECT n FROM fingerprints WHERE fingerprint = ?)", f.Fingerprint)
 	active := fmt.Sprintf("IN ('%s', '%s', '%s', '%s')", alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing)
 	q.and("to_state " + active + " AND from_state NOT " + active)
 
@@ -45,9 +45,9 @@ func (s *Store) Firings(ctx context.Context, f Filter) (firings []Firing, total 
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM transitions"+q.where(), q.args...).Scan(&total); err != nil {
 		return nil, 0, s.explain("read firings", err)
 	}
-	rows, err := tx.QueryContext(ctx, `SELECT fingerprint, alert, service, severity, summary, time, coalesce((
+	rows, err := tx.QueryContext(ctx, `SELECT (SELECT fingerprint FROM fingerprints WHERE n = fp), alert, service, severity, summary, time, coalesce((
 			SELECT ending.time FROM transitions AS ending
-			WHERE ending.fingerprint = began.fingerprint AND ending.time >= began.time AND ending.id > began.id
+			WHERE ending.fp = began.fp AND ending.time >= began.time AND ending.id > began.id
 				AND ending.to_state NOT `+active+` ORDER BY ending.time, ending.id LIMIT 1), 0)
 		FROM transitions AS began`+q.where()+` ORDER BY time DESC, id DESC LIMIT ?`, append(q.args, limited(f.Limit))...)
 	if err != nil {
@@ -77,8 +77,8 @@ func takers(ctx context.Context, tx *sql.Tx, firings []Firing) error {
 		if !x.EndedAt.IsZero() {
 			until = micros(x.EndedAt)
 		}
-		err := tx.QueryRowContext(ctx, `SELECT by, reason FROM decisions WHERE fingerprint <> '' AND fingerprint = ?
-			AND time >= ? AND time <= ? AND kind = ? ORDER BY time, pos LIMIT 1`, x.Fingerprint.String(), micros(x.FiredAt), until, KindAcked).Scan(&x.AckedBy, &x.Note)
+		err := tx.QueryRowContext(ctx, `SELECT by, reason FROM decisions WHERE fp <> 0 AND fp = `+numbered+`
+			AND time >= ?2 AND time <= ?3 AND kind = ?4 ORDER BY time, pos LIMIT 1`, x.Fingerprint.String(), micros(x.FiredAt), until, KindAcked).Scan(&x.AckedBy, &x.Note)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}

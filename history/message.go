@@ -51,7 +51,7 @@ func (s *Store) message(ctx context.Context, id string) (Message, error) {
 	}
 	// The rows about what a summary is sent in place of stand where the summary does.
 	rows, err := tx.QueryContext(ctx, `SELECT fingerprint, '' FROM notified WHERE notification = ?1
-		UNION SELECT fingerprint, grp FROM decisions WHERE pos = ?2 AND kind = ?3`, id, pos, KindFolded)
+		UNION SELECT fingerprint, grp FROM decisions JOIN fingerprints AS f ON f.n = fp WHERE pos = ?2 AND kind = ?3`, id, pos, KindFolded)
 	if err != nil {
 		return m, err
 	}

@@ -18,7 +18,9 @@ func (s *Store) Prune(ctx context.Context, before time.Time) error {
 			JOIN notified AS d ON d.notification = p.id WHERE p.time < ? LIMIT ?)`,
 		"DELETE FROM notifications WHERE id IN (SELECT id FROM notifications WHERE time < ? LIMIT ?)",
 		"DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE time < ? LIMIT ?)",
-		"DELETE FROM decisions WHERE (pos, n) IN (SELECT pos, n FROM decisions WHERE time < ? LIMIT ?)",
+		`DELETE FROM decisions WHERE (pos, n) IN (SELECT pos, n FROM decisions
+			WHERE pos <= (SELECT max(last) FROM minutes WHERE minute <= ?1 / 60000000) AND time < ?1 LIMIT ?2)`,
+		"DELETE FROM minutes WHERE minute IN (SELECT minute FROM minutes WHERE minute < ? / 60000000 LIMIT ?)",
 	} {
 		for {
 			n, err := s.delete(ctx, q, before)
@@ -30,7 +32,34 @@ func (s *Store) Prune(ctx context.Context, before time.Time) error {
 			}
 		}
 	}
+	return s.explain("prune", s.pruneNumbers(ctx))
+}
+
+// pruneNumbers takes the numbers of alerts of which nothing is left.
+func (s *Store) pruneNumbers(ctx context.Context) error {
+	var last int64
+	if err := s.read.QueryRowContext(ctx, "SELECT coalesce(max(n), 0) FROM fingerprints").Scan(&last); err != nil {
+		return err
+	}
+	for from := int64(0); from <= last; from += pruneBatch {
+		if err := s.deleteNumbers(ctx, from); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (s *Store) deleteNumbers(ctx context.Context, from int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writer != nil {
+		s.writer.forget()
+	}
+	_, err := s.write.ExecContext(ctx, `DELETE FROM fingerprints WHERE n >= ? AND n < ?
+		AND NOT EXISTS (SELECT 1 FROM transitions WHERE fp = fingerprints.n)
+		AND NOT EXISTS (SELECT 1 FROM decisions WHERE fp = fingerprints.n AND fp <> 0)
+		AND NOT EXISTS (SELECT 1 FROM notified WHERE fingerprint = fingerprints.fingerprint)`, from, from+pruneBatch)
+	return err
 }
 
 func (s *Store) delete(ctx context.Context, q string, before time.Time) (int64, error) {

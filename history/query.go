@@ -80,10 +80,10 @@ func (s *Store) Transitions(ctx context.Context, f Filter) (Page, error) {
 	q.ifSet(f.Rule, "(rule = ? OR alert = ?)", f.Rule, f.Rule)
 	q.ifSet(f.Alert, "alert = ?", f.Alert)
 	q.ifSet(f.State, "to_state = ?", f.State)
-	q.ifSet(f.Fingerprint, "fingerprint = ?", f.Fingerprint)
+	q.ifSet(f.Fingerprint, "fp = (SELECT n FROM fingerprints WHERE fingerprint = ?)", f.Fingerprint)
 
 	limit := limited(f.Limit)
-	rows, err := s.read.QueryContext(ctx, `SELECT id, time, at, fingerprint, alert, rule, severity, service, from_state, to_state,
+	rows, err := s.read.QueryContext(ctx, `SELECT id, time, at, (SELECT fingerprint FROM fingerprints WHERE n = fp), alert, rule, severity, service, from_state, to_state,
 		value, reason, summary, runbook_url, trace_url, trace_id, labels, annotations
 		FROM transitions`+q.where()+` ORDER BY time DESC, id DESC LIMIT ?`, append(q.args, limit+1)...)
 	if err != nil {
@@ -309,10 +309,10 @@ type Decision struct {
 // (zero: all that is kept), in the order in which it was decided: the newest [MaxLimit].
 func (s *Store) Decisions(ctx context.Context, fp alertd.Fingerprint, since time.Time) ([]Decision, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT time, kind, grp, receiver, reason, by, until, detail FROM (
-			SELECT * FROM decisions WHERE fingerprint <> '' AND fingerprint = ?1 AND time >= ?2
+			SELECT * FROM decisions WHERE fp <> 0 AND fp = `+numbered+` AND time >= ?2
 			UNION ALL
-			SELECT * FROM decisions WHERE fingerprint = '' AND time >= ?2
-				AND grp IN (SELECT grp FROM decisions WHERE fingerprint <> '' AND fingerprint = ?1)
+			SELECT * FROM decisions WHERE fp = 0 AND time >= ?2
+				AND grp IN (SELECT grp FROM decisions WHERE fp <> 0 AND fp = `+numbered+`)
 			ORDER BY pos DESC, n DESC LIMIT ?3)
 		ORDER BY pos, n`, fp.String(), micros(since), MaxLimit)
 	if err != nil {

@@ -43,7 +43,7 @@ func (w *writer) silence(pos int64, at time.Time, s *alertd.Silence) error {
 	}
 	for n, fp := range s.Change.Alerts {
 		d := decision{
-			kind: KindSilence, fingerprint: fp.String(), reason: string(step.Act), by: step.By, until: step.EndsAt, silence: string(text),
+			kind: KindSilence, fingerprint: fp, reason: string(step.Act), by: step.By, until: step.EndsAt, silence: string(text),
 		}
 		if err := w.decision(pos, n, at, d); err != nil {
 			return err

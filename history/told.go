@@ -47,7 +47,7 @@ func (s *Store) Hidden(ctx context.Context, since time.Time, limit int, hides fu
 			return ls, nil
 		}
 		var raw []byte
-		err := tx.QueryRowContext(ctx, `SELECT labels FROM transitions WHERE fingerprint = ? ORDER BY time DESC LIMIT 1`, fp).Scan(&raw)
+		err := tx.QueryRowContext(ctx, `SELECT labels FROM transitions WHERE fp = `+numbered+` ORDER BY time DESC LIMIT 1`, fp).Scan(&raw)
 		if err == nil {
 			ls, err = readLabels(raw)
 		} else if err == sql.ErrNoRows { // pruned: nothing is known of it

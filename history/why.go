@@ -98,8 +98,8 @@ func (s *Store) why(ctx context.Context, q Question) ([]Chain, error) {
 	defer tx.Rollback()
 
 	w := q.about()
-	rows, err := tx.QueryContext(ctx, `SELECT fingerprint, alert, rule, severity, service, summary, labels, max(id)
-		FROM transitions AS t`+w.where()+` GROUP BY fingerprint ORDER BY max(id) DESC LIMIT ?`, append(w.args, MaxChains)...)
+	rows, err := tx.QueryContext(ctx, `SELECT (SELECT fingerprint FROM fingerprints WHERE n = fp), alert, rule, severity, service, summary, labels, max(id)
+		FROM transitions AS t`+w.where()+` GROUP BY fp ORDER BY max(id) DESC LIMIT ?`, append(w.args, MaxChains)...)
 	if err != nil {
 		return nil, err
 	}
@@ -120,24 +120,26 @@ func (s *Store) why(ctx context.Context, q Question) ([]Chain, error) {
 func (q *Question) about() (w query) {
 	since, until := micros(q.Since), micros(q.Until)
 	w.and("time < ?", until)
-	w.ifSet(q.Fingerprint, "fingerprint = ?", q.Fingerprint)
+	w.ifSet(q.Fingerprint, "fp = (SELECT n FROM fingerprints WHERE fingerprint = ?)", q.Fingerprint)
 	w.ifSet(q.Alert, "alert = ?", q.Alert)
 	w.ifSet(q.Service, "service = ?", q.Service)
-	w.ifSet(string(q.Group), "fingerprint IN (SELECT fingerprint FROM decisions WHERE grp = ?)", q.Group)
+	w.ifSet(string(q.Group), "fp IN (SELECT fp FROM decisions WHERE grp = ?)", q.Group)
 	if q.Since.IsZero() {
 		return w
 	}
 	const when = " time >= ? AND time < ?"
 	if q.Fingerprint == "" && q.Alert == "" && q.Group == "" { // of what happened at a time there is little
-		w.and(`fingerprint IN (SELECT fingerprint FROM transitions WHERE`+when+`
-			UNION SELECT fingerprint FROM decisions WHERE fingerprint <> '' AND`+when+`
-			UNION SELECT fingerprint FROM notified WHERE notification IN (SELECT id FROM notifications WHERE`+when+`))`,
-			since, until, since, until, since, until)
+		w.and(`fp IN (SELECT fp FROM transitions WHERE`+when+`
+			UNION SELECT fp FROM decisions WHERE fp <> 0 AND`+decidedIn+`
+			UNION SELECT f.n FROM notified JOIN fingerprints AS f USING (fingerprint)
+				WHERE notification IN (SELECT id FROM notifications WHERE`+when+`))`,
+			slices.Concat([]any{since, until}, decidedBetween(since, until), []any{since, until})...)
 		return w
 	}
-	w.and(`(EXISTS (SELECT 1 FROM transitions AS x WHERE x.fingerprint = t.fingerprint AND`+when+`)
-		OR EXISTS (SELECT 1 FROM decisions AS x WHERE x.fingerprint = t.fingerprint AND x.fingerprint <> '' AND`+when+`)
-		OR EXISTS (SELECT 1 FROM notified AS x JOIN notifications ON id = notification WHERE x.fingerprint = t.fingerprint AND`+when+`))`,
+	w.and(`(EXISTS (SELECT 1 FROM transitions AS x WHERE x.fp = t.fp AND`+when+`)
+		OR EXISTS (SELECT 1 FROM decisions AS x WHERE x.fp = t.fp AND x.fp <> 0 AND`+when+`)
+		OR EXISTS (SELECT 1 FROM notified AS x JOIN notifications ON id = notification
+			WHERE x.fingerprint = (SELECT fingerprint FROM fingerprints WHERE n = t.fp) AND`+when+`))`,
 		since, until, since, until, since, until)
 	return w
 }
@@ -171,8 +173,8 @@ func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step,
 	}
 	// The last time before that it joined a group that it did not leave, else the last time that it began.
 	var began sql.NullInt64
-	if err := tx.QueryRowContext(ctx, `SELECT max(time) FROM transitions WHERE fingerprint = ?1 AND from_state = ?2 AND id < coalesce(
-			(SELECT pos FROM (SELECT pos, kind FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND pos < ?3
+	if err := tx.QueryRowContext(ctx, `SELECT max(time) FROM transitions WHERE fp = `+numbered+` AND from_state = ?2 AND id < coalesce(
+			(SELECT pos FROM (SELECT pos, kind FROM decisions WHERE fp = `+numbered+` AND fp <> 0 AND pos < ?3
 				AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) WHERE kind = 'joined'),
 			CASE WHEN ?4 THEN 0 ELSE ?3 END)`,
 		fp, alertd.Inactive, first.order, happened).Scan(&began); err != nil || !began.Valid {
@@ -184,7 +186,7 @@ func chainSteps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step,
 
 // messages selects the notifications that tell an alert, also where it is one of those that a summary only counts.
 const messages = `SELECT notification FROM notified WHERE fingerprint = ?1
-	UNION SELECT by FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND kind = 'folded'`
+	UNION SELECT by FROM decisions WHERE fp = ` + numbered + ` AND fp <> 0 AND kind = 'folded'`
 
 // steps reads what was decided about one alert from four tables, of one of them also what was about its group.
 func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, error) {
@@ -194,16 +196,16 @@ func steps(ctx context.Context, tx *sql.Tx, fp string, q Question) ([]Step, erro
 		scan func(*sql.Rows) (Step, error)
 	}{
 		{`SELECT id, time, at, from_state, to_state, value, reason, trace_id, rule FROM transitions
-			WHERE fingerprint = ?1 AND time >= ?2 AND time < ?3 ORDER BY id DESC LIMIT ?4`, scanTransitionStep},
+			WHERE fp = ` + numbered + ` AND time >= ?2 AND time < ?3 ORDER BY id DESC LIMIT ?4`, scanTransitionStep},
 		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail,
-				coalesce((SELECT alert FROM transitions WHERE fingerprint = by LIMIT 1), ''),
-				coalesce((SELECT service FROM transitions WHERE fingerprint = by LIMIT 1), ''), silence
-			FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND time >= ?2 AND time < ?3
+				coalesce((SELECT alert FROM transitions WHERE fp = (SELECT f.n FROM fingerprints AS f WHERE f.fingerprint = by) LIMIT 1), ''),
+				coalesce((SELECT service FROM transitions WHERE fp = (SELECT f.n FROM fingerprints AS f WHERE f.fingerprint = by) LIMIT 1), ''), silence
+			FROM decisions WHERE fp = ` + numbered + ` AND fp <> 0 AND time >= ?2 AND time < ?3
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
 		{`SELECT pos, time, kind, grp, receiver, reason, by, until, detail, '', '', silence FROM decisions AS r
-			WHERE fingerprint = '' AND kind = 'released' AND time >= ?2 AND time < ?3
-				AND grp IN (SELECT grp FROM decisions WHERE fingerprint = ?1 AND fingerprint <> '' AND kind = 'joined')
-				AND (SELECT kind FROM decisions AS d WHERE d.fingerprint = ?1 AND d.fingerprint <> '' AND d.grp = r.grp AND d.pos < r.pos
+			WHERE fp = 0 AND kind = 'released' AND time >= ?2 AND time < ?3
+				AND grp IN (SELECT grp FROM decisions WHERE fp = ` + numbered + ` AND fp <> 0 AND kind = 'joined')
+				AND (SELECT kind FROM decisions AS d WHERE d.fp = ` + numbered + ` AND d.fp <> 0 AND d.grp = r.grp AND d.pos < r.pos
 					AND kind IN ('joined', 'closed', 'ended') ORDER BY pos DESC LIMIT 1) = 'joined'
 			ORDER BY pos DESC LIMIT ?4`, scanDecisionStep},
 		{`SELECT pos, time, grp, receiver, integration, reason, id, due FROM notifications

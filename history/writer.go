@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/mattn/go-sqlite3"
+
+	"alertd"
 )
 
 // Apply folds commits into the tables, all in one transaction with the last sequence. Records up to
@@ -22,7 +24,7 @@ func (s *Store) Apply(ctx context.Context, records []Record) error {
 	return s.explain("apply the journal", s.apply(ctx, records))
 }
 
-func (s *Store) apply(ctx context.Context, records []Record) error {
+func (s *Store) apply(ctx context.Context, records []Record) (err error) {
 	conn, err := s.write.Conn(ctx)
 	if err != nil {
 		return err
@@ -39,6 +41,11 @@ func (s *Store) apply(ctx context.Context, records []Record) error {
 		return err
 	}
 	before := last
+	defer func() {
+		if err != nil && s.writer != nil {
+			s.writer.forget() // it may remember what is undone
+		}
+	}()
 	if err := conn.Raw(func(c any) (err error) {
 		last, err = s.insert(ctx, c.(*sqlite3.SQLiteConn), last, records)
 		return err
@@ -75,7 +82,7 @@ func (s *Store) insert(ctx context.Context, c *sqlite3.SQLiteConn, last int64, r
 		}
 		last = int64(r.Seq)
 	}
-	return last, nil
+	return last, s.writer.endMinute()
 }
 
 // writer writes rows over one connection, with statements that are prepared once. An alert of a storm is half a dozen rows, so they do
@@ -83,8 +90,11 @@ func (s *Store) insert(ctx context.Context, c *sqlite3.SQLiteConn, last int64, r
 type writer struct {
 	conn  *sqlite3.SQLiteConn
 	stmts struct {
-		transition, notification, notified, attempt, outcome, decision, limit, policy *sqlite3.SQLiteStmt
+		transition, notification, notified, attempt, outcome, decision, limit, policy, number, numberOf, minute *sqlite3.SQLiteStmt
 	}
+
+	numbers map[alertd.Fingerprint]int64 // of alerts, as far as they are remembered
+	minute  minute                       // of the decisions that were written last
 
 	args []driver.NamedValue // scratch
 	text []byte              // scratch: what was said
@@ -105,7 +115,7 @@ func newWriter(c *sqlite3.SQLiteConn) (*writer, error) {
 	insert := func(table string, columns int) *sqlite3.SQLiteStmt {
 		return prepare("INSERT INTO " + table + " VALUES (?" + strings.Repeat(", ?", columns-1) + ") ON CONFLICT DO NOTHING")
 	}
-	w := &writer{conn: c}
+	w := &writer{conn: c, numbers: map[alertd.Fingerprint]int64{}}
 	st := &w.stmts
 	st.transition = insert("transitions", 19)
 	st.notification = insert("notifications", 17)
@@ -115,15 +125,19 @@ func newWriter(c *sqlite3.SQLiteConn) (*writer, error) {
 	st.policy = insert("policies", 3)
 	st.outcome = prepare("UPDATE notifications SET outcome = ?, dead = ?, next = ? WHERE id = ?")
 	st.limit = prepare(`INSERT INTO decisions
-		SELECT ?, ? + n, ?, ?, fingerprint, grp, receiver || '/' || integration, ?, ?, 0, '', ''
+		SELECT ?, ? + n, ?, ?, (SELECT f.n FROM fingerprints AS f WHERE f.fingerprint = notified.fingerprint), grp, receiver || '/' || integration, ?, ?, 0, '', ''
 		FROM notified JOIN notifications ON id = notification WHERE notification = ? AND time < ? ON CONFLICT DO NOTHING`)
+	st.number = prepare("INSERT INTO fingerprints (fingerprint) VALUES (?) ON CONFLICT DO NOTHING")
+	st.numberOf = prepare("SELECT n FROM fingerprints WHERE fingerprint = ?")
+	st.minute = prepare(`INSERT INTO minutes VALUES (?, ?, ?)
+		ON CONFLICT (minute) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)`)
 	return w, errors.Join(errs...)
 }
 
 func (w *writer) close() error {
 	var errs []error
 	st := &w.stmts
-	for _, stmt := range []*sqlite3.SQLiteStmt{st.transition, st.notification, st.notified, st.attempt, st.decision, st.policy, st.outcome, st.limit} {
+	for _, stmt := range []*sqlite3.SQLiteStmt{st.transition, st.notification, st.notified, st.attempt, st.decision, st.policy, st.outcome, st.limit, st.number, st.numberOf, st.minute} {
 		if stmt != nil {
 			errs = append(errs, stmt.Close())
 		}
