@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,7 @@ func (a *App) project(ctx context.Context) error {
 		if err == nil {
 			a.projected.reached(seq)
 			err = a.journal.Follow(ctx, seq+1, func(rs []journal.Record) error {
+				a.projected.begin(rs[0].Commit.Time)
 				if err := a.record(ctx, rs); err != nil {
 					return err
 				}
@@ -62,19 +65,34 @@ func (a *App) record(ctx context.Context, commits []journal.Record) (err error) 
 }
 
 // abreast lets h answer from a history that has what the journal had when somebody asked: whoever is told of an alert finds it
-// there. In a storm, with more to write than historyPace, the answer is from what there is.
+// there. In a storm, with more to write than historyPace, the answer is from what there is, and says in a header by how many seconds that
+// is behind.
 func (a *App) abreast(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readsHistory(r.URL.Path) {
-			ctx, stop := context.WithTimeout(r.Context(), a.projected.patience)
-			if seq, err := a.journal.Last(ctx); err == nil { // else /health/ready says why
-				a.projected.wait(ctx, seq)
+			if behind := a.behind(r.Context()); behind > 0 {
+				w.Header().Set(behindHeader, strconv.Itoa(int(math.Ceil(behind.Seconds()))))
 			}
-			stop()
 		}
 		h.ServeHTTP(w, r)
 	})
 }
+
+// behind is by how much the history lags behind the journal, which it gets a moment to catch up with. Where the journal does not
+// answer it is 0: /health/ready says why.
+func (a *App) behind(ctx context.Context) time.Duration {
+	ctx, stop := context.WithTimeout(ctx, a.projected.patience)
+	defer stop()
+	seq, err := a.journal.Last(ctx)
+	if err != nil {
+		return 0
+	}
+	a.projected.wait(ctx, seq)
+	return a.projected.behind(clock(), seq)
+}
+
+// behindHeader of an answer says that the history lacks what was decided in the last seconds, and in how many.
+const behindHeader = "Alertd-History-Behind"
 
 // readsHistory reports whether what is at a path is answered from the history.
 func readsHistory(path string) bool {
@@ -93,6 +111,7 @@ type projection struct {
 
 	mu    sync.Mutex
 	seq   uint64        // the last commit that is in it
+	since time.Time     // from when the oldest commit is that is being written; zero: none is
 	moved chan struct{} // closed at the next one
 }
 
@@ -100,13 +119,35 @@ func newProjection() *projection {
 	return &projection{hurry: make(chan struct{}, 1), patience: historyPace, moved: make(chan struct{})}
 }
 
+// begin notes from when the oldest commit is that is being written.
+func (p *projection) begin(oldest time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.since = oldest
+}
+
 // reached notes that the history has everything up to a commit.
 func (p *projection) reached(seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seq = seq
+	p.seq, p.since = seq, time.Time{}
 	close(p.moved)
 	p.moved = make(chan struct{})
+}
+
+// behind is of how long ago the oldest decision is that the history lacks; 0: it has everything up to a commit. What is not being
+// written has just been decided.
+func (p *projection) behind(now time.Time, seq uint64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.seq >= seq:
+		return 0
+	case p.since.IsZero():
+		return 1
+	default:
+		return max(now.Sub(p.since), 1)
+	}
 }
 
 // wait returns when the history has everything up to a commit, or when ctx ends.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -45,4 +46,26 @@ func TestHistoryIsAbreast(t *testing.T) {
 		}
 	}
 	t.Logf("%s for each", time.Since(started)/alerts)
+}
+
+// TestBehind: a history that catches up lacks what was decided since the oldest commit that it is writing; what comes after a quiet
+// hour is of now.
+func TestBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProjection()
+		p.begin(clock().Add(-time.Hour))
+		p.reached(7)
+		time.Sleep(time.Hour)
+		if got := p.behind(clock(), 7); got != 0 {
+			t.Errorf("abreast, and %s behind", got)
+		}
+		if got := p.behind(clock(), 8); got <= 0 || got > time.Millisecond {
+			t.Errorf("%s behind, and it has just been decided", got)
+		}
+		p.begin(clock())
+		time.Sleep(20 * time.Second)
+		if got := p.behind(clock(), 9); got != 20*time.Second {
+			t.Errorf("%s behind", got)
+		}
+	})
 }

@@ -156,10 +156,16 @@ func (a *App) led(ctx context.Context) error {
 	return nil
 }
 
+// historyLate is from when on a history that catches up is worth a word.
+const historyLate = 10 * time.Second
+
 // checkHistory asks whether the history can be read and follows the journal. Pages go out without it.
 func (a *App) checkHistory(ctx context.Context) (alertd.HealthStatus, error) {
 	if since, err := a.historyState.get(); err != nil {
 		return alertd.Degraded, errorSince(err, since)
+	}
+	if behind := a.behind(ctx); behind >= historyLate {
+		return alertd.Degraded, historyBehind(behind)
 	}
 	return alertd.Degraded, a.history.Ping(ctx)
 }

@@ -37,6 +37,10 @@ func rulesBehind(settle time.Duration) error {
 		settle.Round(time.Millisecond))
 }
 
+func historyBehind(behind time.Duration) error {
+	return fmt.Errorf("it lacks what was decided in the last %s, and catches up from the journal", behind.Round(time.Second))
+}
+
 // leading says whether this node leads now, and tells those who wait for its loop when that is over. The zero value does not lead. It is
 // safe for concurrent use.
 type leading struct{ over atomic.Pointer[chan struct{}] }
