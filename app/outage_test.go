@@ -102,20 +102,21 @@ func TestServerAway(t *testing.T) {
 	until(t, a, "/api/v1/alerts", `"service":"api"`) // it still knows what was
 }
 
-// An administrator takes JetStream from the server. Readiness says that nothing can be remembered, and not that another node
-// leads; given back, it is used again.
+// The server is started without JetStream. Readiness says that nothing can be remembered, and not that another node leads; started
+// with it again, it is used again.
 func TestJetStreamAway(t *testing.T) {
 	t.Parallel()
 	s, b := newSink(t), newBroker(t)
 	a, _ := b.daemon(t, t.TempDir(), s)
 	insist(t, connect(t, b.ClientURL()), s, "api")
-	if err := b.DisableJetStream(); err != nil {
-		t.Fatal(err)
-	}
-	until(t, a, "/metrics", "alertd_leading 0\n")
-	until(t, a, "/health/ready", `"journal":{"status":"unhealthy"`)
-	if err := b.EnableJetStream(&server.JetStreamConfig{StoreDir: b.o.StoreDir}); err != nil {
-		t.Fatal(err)
+	for _, jetStream := range []bool{false, true} {
+		b.stop()
+		b.o.JetStream = jetStream
+		b.start(t)
+		if !jetStream {
+			until(t, a, "/metrics", "alertd_leading 0\n")
+			until(t, a, "/health/ready", `"journal":{"status":"unhealthy"`)
+		}
 	}
 	insist(t, connect(t, b.ClientURL()), s, "db")
 	until(t, a, "/health/ready", `"status":"healthy"`)
