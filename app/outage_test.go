@@ -87,6 +87,23 @@ func insist(t *testing.T, js jetstream.JetStream, s *sink, service string) {
 	}
 }
 
+// takeAway deletes a stream, and may put an empty one in its place.
+func takeAway(t *testing.T, js jetstream.JetStream, name string, anew bool) {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	if anew {
+		if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The server goes away for longer than anybody waits for an answer. When it is back, alertd goes on by itself.
 func TestServerAway(t *testing.T) {
 	t.Parallel()
@@ -136,22 +153,7 @@ func TestEventsAreDeleted(t *testing.T) {
 			for _, service := range []string{"a", "b", "c"} {
 				insist(t, js, s, service)
 			}
-			remake := func() {
-				t.Helper()
-				stream, err := js.Stream(t.Context(), natsbus.EventsStream)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := js.DeleteStream(t.Context(), natsbus.EventsStream); err != nil {
-					t.Fatal(err)
-				}
-				if anew {
-					if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			remake()
+			takeAway(t, js, natsbus.EventsStream, anew)
 			insist(t, js, s, "d")
 			until(t, a, "/health/ready", `"status":"healthy"`)
 			for _, service := range []string{"e", "f", "g"} {
@@ -162,7 +164,7 @@ func TestEventsAreDeleted(t *testing.T) {
 			if !anew {
 				return
 			}
-			remake()
+			takeAway(t, js, natsbus.EventsStream, anew)
 			for i := range 20 {
 				event := fmt.Appendf(nil, `{"name":"up","labels":{"service":"h%d"},"value":0}`, i)
 				if _, err := js.Publish(t.Context(), natsbus.MetricsSubject("h"), event); err != nil {
@@ -201,18 +203,7 @@ func TestJournalIsDeleted(t *testing.T) {
 			go func() { ended <- a.Run(t.Context()) }()
 			insist(t, js, s, "old")
 			until(t, a, "/api/v1/history", `"service":"old"`)
-			stream, err := js.Stream(t.Context(), natsbus.JournalStream)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := js.DeleteStream(t.Context(), natsbus.JournalStream); err != nil {
-				t.Fatal(err)
-			}
-			if anew {
-				if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
-					t.Fatal(err)
-				}
-			}
+			takeAway(t, js, natsbus.JournalStream, anew)
 			if _, err := js.Publish(t.Context(), natsbus.MetricsSubject("new"), []byte(`{"name":"up","labels":{"service":"new"},"value":0}`)); err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,6 @@
 package app
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,15 +15,7 @@ import (
 func TestHistoryIsAbreast(t *testing.T) {
 	a := newQuiet(t, Options{})
 	a.projected.patience = time.Minute // machines that run tests are busy
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := errors.Join(<-ended, a.Close(context.Background())); err != nil {
-			t.Error(err)
-		}
-	}()
+	runs(t, a)
 	waitFor(t, "leading", a.leading.now)
 	started := time.Now()
 	const alerts = 40

@@ -99,15 +99,7 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- a.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := errors.Join(<-ended, a.Close(context.Background())); err != nil {
-			t.Error(err)
-		}
-	}()
+	runs(t, a)
 	get := func(a *App, path string) (int, string) {
 		t.Helper()
 		resp, err := http.Get("http://" + a.HTTP() + path)
@@ -188,6 +180,20 @@ func newQuiet(t *testing.T, o Options) *App {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// runs starts a daemon, which is stopped when the test ends.
+func runs(t *testing.T, a *App) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ended, a.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func waitFor(t *testing.T, what string, met func() bool) {
