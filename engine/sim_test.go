@@ -458,9 +458,10 @@ func (w *world) run(steps int) {
 	}
 }
 
-// thaw compares, now and then, a state that was frozen with what it was then: what has happened since must not be in it.
+// thaw compares a state that was frozen with what it was then: what has happened since must not be in it. It does so seldom, for it costs
+// more than a step.
 func (w *world) thaw() {
-	if w.thaws.IntN(20) != 0 {
+	if w.thaws.IntN(100) != 0 {
 		return
 	}
 	if w.frozen != nil {
