@@ -188,7 +188,11 @@ func (o *Outbox) Health() alertd.HealthCheck {
 		var text string
 		switch age := d.oldest(now); {
 		case d.failures > 0:
-			text = fmt.Sprintf("%s: %d attempts in a row failed: %s: %s", d.key, d.failures, d.failure.Class, d.failure.Detail)
+			failed := "the last attempt"
+			if d.failures > 1 {
+				failed = fmt.Sprintf("%d attempts in a row", d.failures)
+			}
+			text = fmt.Sprintf("%s: %s failed: %s: %s", d.key, failed, d.failure.Class, d.failure.Detail)
 			if d.sender != nil {
 				down++
 			}

@@ -365,7 +365,7 @@ func TestHealthNamesTheWorstDestination(t *testing.T) {
 		o.Offer(job("n2", "a", alertd.Warning))
 		synctest.Wait()
 		h := o.Health()
-		if h.Status != alertd.Degraded || !strings.Contains(h.Error, "ops/slack/0: 1 attempts in a row failed: auth: token_revoked") {
+		if h.Status != alertd.Degraded || !strings.Contains(h.Error, "ops/slack/0: the last attempt failed: auth: token_revoked") {
 			t.Errorf("revoked: %+v", h)
 		}
 		o.SetSenders(map[string]notifier.Sender{"ops/slack/0": bad})
