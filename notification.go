@@ -43,7 +43,7 @@ const (
 	ReasonDeadLetter    Reason = "delivery failed"
 	ReasonNoDestination Reason = "receiver has no destination"
 	ReasonRaised        Reason = "raised"   // to a more urgent alert, while it was held
-	ReasonRerouted      Reason = "rerouted" // the routing changed before it was told
+	ReasonRerouted      Reason = "rerouted" // the routing changed before it was told, or has no such receiver any more
 )
 
 // Why an alert changed state.

@@ -190,6 +190,24 @@ receivers:
 	}
 }
 
+// A receiver with credentials of its own, as they were written before Alertmanager knew tokens, does not take the global token.
+func TestSlackTokenOfItsOwn(t *testing.T) {
+	r := parse(t, `
+global: {slack_app_token: theirs, slack_api_url: 'https://slack.com/api/chat.postMessage'}
+route: {receiver: a}
+receivers:
+  - name: a
+    slack_configs:
+      - {channel: C1}
+      - {channel: C2, http_config: {authorization: {credentials: mine}}}
+`)
+	for i, want := range []string{"theirs", "mine"} {
+		if got := r.Receivers[0].Slack[i]; got.BotToken.Reveal() != want || got.APIURL.Reveal() != "https://slack.com/api/" {
+			t.Errorf("slack %d: token %q at %s, want %q", i, got.BotToken.Reveal(), got.APIURL.Reveal(), want)
+		}
+	}
+}
+
 func TestAnchorsAndMergeKeys(t *testing.T) {
 	r := parse(t, `
 route:

@@ -74,7 +74,8 @@ func (p *routingParser) readSlack(n *yaml.Node, what string) Slack {
 
 // slackPlace decides where a message goes, and with which credentials.
 func (p *routingParser) slackPlace(n *yaml.Node, s *Slack, appURL Secret, what string) {
-	if s.BotToken == "" && s.APIURL == "" {
+	own := s.HTTP != p.global.http && s.HTTP.Authorization != ""
+	if s.BotToken == "" && s.APIURL == "" && !own {
 		s.BotToken = p.global.slackToken
 	}
 	if s.HTTP != nil && s.HTTP.Authorization != "" && !p.takeToken(n, s, what) {

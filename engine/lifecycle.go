@@ -302,6 +302,7 @@ func (m *Machine) change(p *Policy) {
 	if m.version != p.Version {
 		m.emit(alertd.Entry{Policy: &alertd.PolicySet{Version: p.Version}})
 	}
+	bereft := m.bereave()
 	for _, a := range m.alerts.sorted() {
 		switch {
 		case a.State == alertd.Resolved || internal(a.Rule):
@@ -312,7 +313,7 @@ func (m *Machine) change(p *Policy) {
 			m.move(alertd.Transition{From: a.State, Reason: alertd.ReasonRuleGone, Alert: b}, true)
 		}
 		if b := m.alerts.get(a.Fingerprint); b != nil && b.State.Active() && !ownRoute(b.Rule) {
-			m.reroute(b)
+			m.reroute(b, bereft[b.Fingerprint])
 		}
 	}
 	m.calmGone()

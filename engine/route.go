@@ -13,7 +13,7 @@ import (
 
 // begin routes an alert that has just begun to fire.
 func (m *Machine) begin(a *alertd.Alert) {
-	decisions := m.policy.Route.Decide(a.Labels)
+	decisions := m.decide(a)
 	old := map[string]bool{} // receivers that have it in a group of a routing that is gone
 	for _, g := range m.groups.Of(a.Fingerprint) {
 		m.rejoin(g, a) // it came back before the group had told that it was over
@@ -25,6 +25,29 @@ func (m *Machine) begin(a *alertd.Alert) {
 		if g := m.groups.Get(d.GroupKey); !old[d.Receiver] && (g == nil || g.Members[a.Fingerprint] == nil) {
 			m.join(a, d)
 		}
+	}
+}
+
+// decide is where an alert goes by the routing of now, each with the group that it goes into there.
+func (m *Machine) decide(a *alertd.Alert) []router.Decision {
+	decisions := m.policy.Route.Decide(a.Labels)
+	for i := range decisions {
+		decisions[i].GroupKey = m.groupOf(&decisions[i])
+	}
+	return decisions
+}
+
+// groupOf is the group of what a route decides. It is the route's own, unless another receiver heard of something in that: the
+// route had another one before a reload. That receiver hears of the end there, and the one of now has a group beside it.
+func (m *Machine) groupOf(d *router.Decision) alertd.GroupKey {
+	own, beside := m.groups.Get(d.GroupKey), d.GroupKey+alertd.GroupKey("@"+d.Receiver)
+	switch {
+	case own != nil && own.Receiver == d.Receiver:
+		return d.GroupKey
+	case m.groups.Get(beside) != nil || own != nil && own.Tells():
+		return beside
+	default:
+		return d.GroupKey
 	}
 }
 
@@ -142,10 +165,35 @@ func (m *Machine) gate(g *grouping.Group, at time.Time) (gate, bool) {
 	return gate{}, false
 }
 
+// bereave takes what fires out of groups whose receiver is not in the policy any more: of that it was told to, nobody hears its
+// end. It returns those alerts, which are to be told to whom the new tree names.
+func (m *Machine) bereave() map[alertd.Fingerprint]bool {
+	bereft := map[alertd.Fingerprint]bool{}
+	for _, g := range slices.Collect(m.groups.All()) {
+		if _, ok := m.policy.receiver(g.Receiver); ok || g.Step > 0 {
+			continue
+		}
+		for _, fp := range g.Diff().Told {
+			if a := m.alerts.get(fp); a != nil && !ownRoute(a.Rule) {
+				bereft[fp] = true
+				m.moveOut(g, fp)
+			}
+		}
+	}
+	return bereft
+}
+
+// moveOut takes an alert that fires out of a group that the routing does not lead to any more.
+func (m *Machine) moveOut(g *grouping.Group, fp alertd.Fingerprint) {
+	m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonRerouted})
+	m.emit(alertd.Entry{Flushed: &alertd.Flushed{Group: g.Group, Ended: []alertd.Fingerprint{fp}}})
+}
+
 // reroute follows a new policy for an alert that fires. What was told stays where it was told, so that its end
-// is told there too and nothing is told twice. What was not told goes where the new tree says.
-func (m *Machine) reroute(a *alertd.Alert) {
-	decisions := m.policy.Route.Decide(a.Labels)
+// is told there too and nothing is told twice. What was not told goes where the new tree says, and so does what is bereft of
+// a receiver that was told.
+func (m *Machine) reroute(a *alertd.Alert, bereft bool) {
+	decisions := m.decide(a)
 	at := func(key alertd.GroupKey) *router.Decision {
 		for i := range decisions {
 			if decisions[i].GroupKey == key && decisions[i].Deliver != alertd.Dashboard {
@@ -154,7 +202,7 @@ func (m *Machine) reroute(a *alertd.Alert) {
 		}
 		return nil
 	}
-	told := false
+	told := map[string]bool{} // receivers
 	stays := map[alertd.GroupKey]bool{}
 	for _, g := range m.groups.Of(a.Fingerprint) {
 		if g.Step > 0 {
@@ -163,7 +211,7 @@ func (m *Machine) reroute(a *alertd.Alert) {
 		d := at(g.Group)
 		switch member := g.Members[a.Fingerprint]; {
 		case member.Told:
-			told = true
+			told[g.Receiver] = true
 			if d != nil && d.Receiver == g.Receiver {
 				m.renew(g, a, d)
 			}
@@ -171,15 +219,14 @@ func (m *Machine) reroute(a *alertd.Alert) {
 			stays[g.Group] = true
 			m.renew(g, a, d)
 		default:
-			m.withhold(g, a.Fingerprint, alertd.Withheld{Reason: alertd.ReasonRerouted})
-			m.emit(alertd.Entry{Flushed: &alertd.Flushed{Group: g.Group, Ended: []alertd.Fingerprint{a.Fingerprint}}})
+			m.moveOut(g, a.Fingerprint)
 		}
 	}
-	if told {
+	if len(told) > 0 && !bereft {
 		return
 	}
 	for _, d := range decisions {
-		if d.Deliver != alertd.Dashboard && !stays[d.GroupKey] {
+		if d.Deliver != alertd.Dashboard && !stays[d.GroupKey] && !told[d.Receiver] {
 			m.join(a, d)
 		}
 	}

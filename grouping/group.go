@@ -79,6 +79,16 @@ func (g *Group) Holds() bool {
 	return false
 }
 
+// Tells reports whether anything in the group is told and not closed.
+func (g *Group) Tells() bool {
+	for _, m := range g.Members {
+		if m.Told {
+			return true
+		}
+	}
+	return false
+}
+
 // Holds reports whether a calendar has held it, and it is not told yet.
 func (m *Member) Holds() bool { return !m.Told && !m.HeldSince.IsZero() }
 
