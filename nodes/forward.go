@@ -31,10 +31,11 @@ const (
 	maxAtOnce   = 64        // requests that are answered for others at a time
 	piece       = 512 << 10 // bytes of an answer in one message, or fewer where the server wants it so
 	patience    = 30 * time.Second
+	goodbye     = time.Second // for the server to learn that a node leads no more; one that is away may learn it later
 )
 
-// Lead answers with h what other nodes forward, until ctx ends. It returns as soon as it listens; done is closed when the last
-// request is answered.
+// Lead answers with h what other nodes forward, until ctx ends. It returns as soon as it listens; done is closed when the server
+// sends no more requests here and the last one is answered.
 func (n *Nodes) Lead(ctx context.Context, h http.Handler) (done <-chan struct{}, err error) {
 	slots := make(chan struct{}, maxAtOnce)
 	sub, err := n.nc.Subscribe(leaderSubject, func(msg *nats.Msg) {
@@ -49,17 +50,24 @@ func (n *Nodes) Lead(ctx context.Context, h http.Handler) (done <-chan struct{},
 			n.answer(ctx, h, msg)
 		}()
 	})
-	if err == nil {
-		err = n.nc.FlushTimeout(patience)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("nodes: %w", err)
+	}
+	drained := make(chan struct{}) // Drain only begins; this is closed when the last message has been taken
+	sub.SetClosedHandler(func(string) { close(drained) })
+	if err := n.nc.FlushTimeout(patience); err != nil {
+		return nil, errors.Join(fmt.Errorf("nodes: %w", err), sub.Unsubscribe())
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		<-ctx.Done()
-		_ = sub.Drain() // what has come is answered; it fails only where the connection is gone
+		if sub.Drain() == nil { // it fails only where the connection is gone
+			select {
+			case <-drained:
+			case <-time.After(goodbye):
+			}
+		}
 		for range maxAtOnce {
 			slots <- struct{}{}
 		}
@@ -122,13 +130,16 @@ func (n *Nodes) Forward(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(w, res.Body) // the client went away: nobody to tell
 }
 
-// Led reports nil if a node leads and answers, and [nats.ErrNoResponders] if none does.
+// Led reports nil if a node leads and answers, and [nats.ErrNoResponders] if none does or the one that did is about to go.
 func (n *Nodes) Led(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://leader/-/healthy", http.NoBody)
 	if err != nil {
 		return err
 	}
-	_, err = n.ask(ctx, nil, r)
+	res, err := n.ask(ctx, nil, r)
+	if err == nil && res.StatusCode == http.StatusServiceUnavailable {
+		err = fmt.Errorf("%w: the node that led does not any more", nats.ErrNoResponders)
+	}
 	return err
 }
 

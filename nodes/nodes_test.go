@@ -158,6 +158,21 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// Who is about to lead no more says so, and is no leader for those who ask whether there is one.
+func TestGoing(t *testing.T) {
+	url := startNATS(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, err := join(t, url, "leader").Lead(ctx, http.HandlerFunc(noMore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := join(t, url, "standby").Led(t.Context()); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a leader that goes: %v", err)
+	}
+	cancel()
+	<-done
+}
+
 // Two that believe to lead answer both: the answer is one of the two, whole.
 func TestTwoLeaders(t *testing.T) {
 	url := startNATS(t)
