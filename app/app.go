@@ -92,6 +92,7 @@ type App struct {
 	historyState state
 	projected    *projection // of the journal, into the history
 	ruleErrors   ruleErrors
+	overload     overload
 
 	setBack time.Duration // by how much, since somebody has led
 
@@ -378,6 +379,7 @@ func (a *App) reign(ctx context.Context, lease *journal.Lease) (*leader, error) 
 	now := clock()
 	l.lastEvent, l.arrivedAt, l.selfDue, l.committedAt = now, now, now, now
 	l.evaluator = rules.NewEvaluator(p.rules, rules.Options{ExternalURL: a.external, Now: time.Now}, now)
+	l.overload.note(l.evaluator.Settle())
 	// The first commit of an epoch fences whoever led before.
 	l.entries = append(l.behindJournal(now), l.machine.Step(now, engineInput(p))...)
 	if err := l.remember(ctx, alertd.Commit{Time: now, Checkpoint: l.checkpoint, Events: l.eventsMade, Entries: l.entries}); err != nil {

@@ -156,15 +156,15 @@ func run(t *testing.T, a *app.App) (stop func()) {
 	return stop
 }
 
-// connect is a client of a NATS server, until the test ends.
+// connect is a client of a NATS server, until the test ends. It is patient, where the machine is busy.
 func connect(t *testing.T, url string) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,10 @@ import (
 const (
 	// leaseTTL is how long a leader may be silent before another node takes over.
 	leaseTTL = 2 * time.Second
+	// With a NATS server of its own a daemon has no rival. Whatever name it has after a crash, it goes on at once; what it has to fear is to
+	// lose the lead to nobody, where the machine is too busy to renew a lease in time.
+	aloneTTL  = 30 * time.Second
+	aloneName = "alone"
 	// A node that could lead, but for something that NATS lacks or refuses, tries again after firstRetry, and seldomer up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
@@ -28,7 +32,11 @@ var errLeaseLost = errors.New("the lease is lost")
 func (a *App) lead(ctx context.Context) error {
 	for retry := firstRetry; ; {
 		acquired := a.sayStandby(ctx)
-		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), a.node, leaseTTL)
+		name, ttl := a.node, leaseTTL
+		if a.bus.Embedded() {
+			name, ttl = aloneName, aloneTTL
+		}
+		lease, err := journal.AcquireLease(ctx, a.bus.JetStream(), name, ttl)
 		acquired()
 		if err != nil && ctx.Err() != nil {
 			return a.drain(nil)

@@ -247,6 +247,7 @@ func (l *leader) take(batch []arrival, inputs []engine.Input) []engine.Input {
 		}
 	}
 	l.evaluator.Behind(l.lag(now, batch[len(batch)-1].at))
+	l.overload.note(l.evaluator.Settle())
 	return inputs
 }
 

@@ -96,7 +96,7 @@ func TestOverload(t *testing.T) {
 	until(t, a, "/health/ready", `{"status":"healthy"`)
 	until(t, a, "/metrics", "alertd_settle_seconds 0.1\n")
 	until(t, a, "/metrics", fmt.Sprintf("alertd_checkpoint_sequence %d\n", published+1))
-	until(t, a, "/api/v1/query?query=sum(count_over_time(load[5m]))", fmt.Sprintf(`"%d"`, published))
+	until(t, a, "/api/v1/query?query=sum(count_over_time(load[1h]))", fmt.Sprintf(`"%d"`, published))
 	_, text := get(t, a, "/metrics")
 	for name, want := range map[string]float64{
 		"alertd_events_received_total": float64(published + 1), "alertd_events_lost_total": 0, "alertd_dead_letters_total": 0,

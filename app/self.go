@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"alertd"
@@ -81,6 +82,26 @@ func (r *ruleErrors) recent(within time.Duration) (n int, example string) {
 		}
 	}
 	return n, example
+}
+
+// overload is how long a key of a rule waits while more events arrive than can be judged one by one. The loop notes it before it judges
+// them: while it has no time to answer is when somebody wants to know why. It is safe for concurrent use.
+type overload struct{ settle atomic.Int64 }
+
+// note notes the settle delay, and whether it is longer than it should be.
+func (o *overload) note(settle time.Duration, behind bool) {
+	if !behind {
+		settle = 0
+	}
+	o.settle.Store(int64(settle))
+}
+
+// get is nil while every event is judged as it comes.
+func (o *overload) get() error {
+	if settle := time.Duration(o.settle.Load()); settle > 0 {
+		return rulesBehind(settle)
+	}
+	return nil
 }
 
 // readiness is the body of /health/ready. Each check measures itself; together they take as long as the slowest.
@@ -178,13 +199,13 @@ func (a *App) checkRules(ctx context.Context) (alertd.HealthStatus, error) {
 	if !a.leading.now() {
 		return a.notLeading(ctx)
 	}
-	var settle time.Duration
-	var behind bool
-	if err := a.ask(ctx, func(l *leader) { settle, behind = l.evaluator.Settle() }); err != nil {
-		return alertd.Unhealthy, err
+	turns, behind := a.ask(ctx, func(*leader) {}), a.overload.get()
+	switch {
+	case turns != nil && behind != nil:
+		return alertd.Unhealthy, fmt.Errorf("%w; %w", turns, behind)
+	case turns != nil:
+		return alertd.Unhealthy, turns
+	default:
+		return alertd.Degraded, behind
 	}
-	if behind {
-		return alertd.Degraded, rulesBehind(settle)
-	}
-	return alertd.Healthy, nil
 }

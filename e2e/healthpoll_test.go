@@ -51,7 +51,7 @@ groups:
 		"health.yaml": targets.String(),
 	})
 	w.page("Down", "billing", "firing") // it has not begun to serve
-	nc, err := nats.Connect(w.daemon.NATS)
+	nc, err := nats.Connect(w.daemon.NATS, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

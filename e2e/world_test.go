@@ -100,11 +100,11 @@ func (w *world) start() {
 	if w.nc != nil {
 		return
 	}
-	w.nc, err = nats.Connect(d.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	w.nc, err = nats.Connect(d.NATS, nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if w.js, err = jetstream.New(w.nc); err != nil {
+	if w.js, err = jetstream.New(w.nc, jetstream.WithDefaultTimeout(patience)); err != nil {
 		w.t.Fatal(err)
 	}
 }

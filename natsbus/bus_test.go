@@ -157,12 +157,12 @@ func TestPublishersMayPublishAndLookOnly(t *testing.T) {
 	if err := b.EnsureStreams(t.Context(), Limits{}); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := nats.Connect(b.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(b.URL(), nats.Timeout(time.Minute), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestPublishersMayPublishAndLookOnly(t *testing.T) {
 	if err := js.DeleteStream(short(), JournalStream); err == nil {
 		t.Error("a publisher deleted the journal")
 	}
-	if _, err := nats.Connect(b.URL(), nats.UserInfo("alertd", "guess")); !errors.Is(err, nats.ErrAuthorization) {
+	if _, err := nats.Connect(b.URL(), nats.Timeout(time.Minute), nats.UserInfo("alertd", "guess")); !errors.Is(err, nats.ErrAuthorization) {
 		t.Errorf("wrong password: %v", err)
 	}
 }

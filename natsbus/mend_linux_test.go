@@ -75,12 +75,12 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, func() error { return errors.Join(b.Ping(t.Context()), publish()) })
-	nc, err := nats.Connect(b.URL()) // where others found it before
+	nc, err := nats.Connect(b.URL(), nats.Timeout(time.Minute)) // where others found it before
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	other, err := jetstream.New(nc)
+	other, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -213,11 +213,11 @@ func daemon(t *testing.T, rules, data string) (a *app.App, stop func()) {
 // connect is a client of the daemon's NATS.
 func connect(t *testing.T, a *app.App) jetstream.JetStream {
 	t.Helper()
-	conn, err := nats.Connect(a.NATS())
+	conn, err := nats.Connect(a.NATS(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
-	js, err := jetstream.New(conn)
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,10 +66,10 @@ func startNATS(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 0 && args[0] == "bare" {
 		return
 	}
-	nc, err := nats.Connect(url)
+	nc, err := nats.Connect(url, nats.Timeout(time.Minute))
 	ts.Check(err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	ts.Check(err)
 	_, err = js.CreateStream(context.Background(), jetstream.StreamConfig{
 		Name: "ALERTD_EVENTS", Subjects: []string{"alertd.metrics.>", "alertd.health.>", "alertd.events.>"},
@@ -79,10 +79,10 @@ func startNATS(ts *testscript.TestScript, _ bool, args []string) {
 
 // stored writes what the stream holds, headers and all, to stdout.txt in the script's folder: "stored FILE".
 func stored(ts *testscript.TestScript, _ bool, args []string) {
-	nc, err := nats.Connect(ts.Getenv("NATS_WITH_USER"))
+	nc, err := nats.Connect(ts.Getenv("NATS_WITH_USER"), nats.Timeout(time.Minute))
 	ts.Check(err)
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
 	ts.Check(err)
 	stream, err := js.Stream(context.Background(), "ALERTD_EVENTS")
 	ts.Check(err)
