@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// While more events arrive than can be judged, the loop may be too busy to answer in time. Readiness says of that, too, where it comes from.
+func TestReadyWhileOverloaded(t *testing.T) {
+	a := newQuiet(t, Options{})
+	runs(t, a)
+	waitFor(t, "leading", a.leading.now)
+	ready := func() string {
+		t.Helper()
+		resp, err := http.Get("http://" + a.HTTP() + "/health/ready")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	const overloaded = "more events arrive than can be judged one by one: each key of a rule is evaluated at most every 1.5s"
+	a.overload.note(1500*time.Millisecond, true)
+	waitFor(t, "overloaded", func() bool { return strings.Contains(ready(), `{"status":"degraded"`) && strings.Contains(ready(), overloaded) })
+
+	busy, goOn, asked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(asked)
+		for a.ask(context.Background(), func(*leader) { close(busy); <-goOn }) != nil {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	<-busy
+	if body := ready(); !strings.Contains(body, `{"status":"unhealthy"`) || !strings.Contains(body, "the loop does not answer") || !strings.Contains(body, overloaded) {
+		t.Errorf("while the loop is busy: %s", body)
+	}
+	close(goOn)
+	<-asked
+	a.overload.note(100*time.Millisecond, false)
+	waitFor(t, "as before", func() bool { return strings.Contains(ready(), `{"status":"healthy"`) })
+}
