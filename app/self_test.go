@@ -29,7 +29,9 @@ func TestReadyWhileOverloaded(t *testing.T) {
 	}
 	const overloaded = "more events arrive than can be judged one by one: each key of a rule is evaluated at most every 1.5s"
 	a.overload.note(1500*time.Millisecond, true)
-	waitFor(t, "overloaded", func() bool { return strings.Contains(ready(), `{"status":"degraded"`) && strings.Contains(ready(), overloaded) })
+	waitFor(t, "overloaded", func() bool {
+		return strings.Contains(ready(), `{"status":"degraded"`) && strings.Contains(ready(), overloaded)
+	})
 
 	busy, goOn, asked := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
