@@ -95,6 +95,7 @@ func TestPostedTimes(t *testing.T) {
 		{`2026-01-01T00:00:00.5+0130`, `0001-01-01T00:00:00Z`, `2025-12-31T22:30:00.5Z`, `0001-01-01T00:00:00Z`},
 		{`2026-01-01T00:00:00`, `2026-01-01 00:00:01`, `2026-01-01T00:00:00Z`, `2026-01-01T00:00:01Z`},
 		{`2026-01-01T00:00`, `2026-01-01T00:01Z`, `2026-01-01T00:00:00Z`, `2026-01-01T00:01:00Z`},
+		{`2026-01-01`, `2026-01-02`, `2026-01-01T00:00:00Z`, `2026-01-02T00:00:00Z`}, // since 0.34
 	} {
 		w := newWorld(t)
 		if status, answer := w.ask("POST", "/api/v2/alerts", fmt.Sprintf(`[{"labels":{"a":"b"},"startsAt":%q,"endsAt":%q}]`, c.starts, c.ends)); status != 200 {
@@ -192,7 +193,8 @@ func TestFilters(t *testing.T) {
 		"receiver=web":                              "Active Two",
 		"receiver=d.":                               "Two",
 		"receiver=we":                               "",
-		"receiver=":                                 "",
+		"receiver=":                                 "Active Inhibited Muted Recovering Silenced Two",
+		"receiver=db&receiver=web":                  "Active Two",
 		`receiver_matchers=owner="x"`:               "Inhibited Muted Recovering Silenced",
 		`receiver_matchers=owner!="x"`:              "Active Two",
 		`receiver_matchers=name="team"`:             "Inhibited Muted Recovering Silenced",

@@ -93,7 +93,7 @@ func (d *decoder) alert(i, end int) (p alertd.Posted, f *failure) {
 		if f != nil || d.text[i] == 'n' {
 			return // null is as good as nothing
 		}
-		switch name {
+		switch memberOf(name) {
 		case "labels":
 			named = true
 			p.Labels, f = d.labels("labels", i, false)
@@ -122,6 +122,16 @@ func (d *decoder) alert(i, end int) (p alertd.Posted, f *failure) {
 		return p, &failure{status: http.StatusBadRequest, text: "startsAt: start time must be before end time"}
 	}
 	return p, nil
+}
+
+// memberOf is the member of an alert that is meant. As in Go's own decoder, which is Alertmanager's, capitals do not matter.
+func memberOf(name string) string {
+	for _, known := range [...]string{"labels", "annotations", "startsAt", "endsAt", "generatorURL"} {
+		if len(known) == len(name) && strings.EqualFold(known, name) {
+			return known
+		}
+	}
+	return ""
 }
 
 // labels reads an object of strings. Of a name that comes twice, the last counts; a label without value is no label.
@@ -164,7 +174,7 @@ func (d *decoder) labels(what string, i int, keepEmpty bool) (ls alertd.Labels, 
 // layouts are those that Alertmanager reads. Without a zone it is UTC.
 var layouts = []string{
 	time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700", "2006-01-02T15:04:05.999999999", "2006-01-02T15:04Z",
-	"2006-01-02T15:04", "2006-01-02 15:04:05",
+	"2006-01-02T15:04", "2006-01-02 15:04:05", time.DateOnly,
 }
 
 func (d *decoder) time(what string, i, end int) (time.Time, *failure) {

@@ -48,15 +48,19 @@ func matchAll(ms []*amlabels.Matcher, ls alertd.Labels) bool {
 	return !slices.ContainsFunc(ms, func(m *amlabels.Matcher) bool { return !m.Matches(ls.Get(m.Name)) })
 }
 
+// last is the value of a parameter that has one: of several the last, and none is as good as an empty one.
+func last(q url.Values, name string) string {
+	if v := q[name]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return ""
+}
+
 // flag is a parameter that is true unless the request says otherwise. Alertmanager takes all these words for yes and any
 // other for no.
 func flag(q url.Values, name string) bool {
-	v := q[name]
-	if len(v) == 0 || v[len(v)-1] == "" {
-		return true
-	}
-	switch strings.ToLower(v[len(v)-1]) {
-	case "true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled":
+	switch strings.ToLower(last(q, name)) {
+	case "", "true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled":
 		return true
 	}
 	return false
@@ -78,7 +82,7 @@ func (a *api) readAlertFilter(r *http.Request) (f alertFilter, err error) {
 	if f.matchers, err = matchers(q, "filter"); err != nil {
 		return f, err
 	}
-	if v := q.Get("receiver"); q.Has("receiver") {
+	if v := last(q, "receiver"); v != "" {
 		if len(v) > maxFilterSize {
 			return f, problem(http.StatusBadRequest, "receiver is longer than %d bytes", maxFilterSize)
 		}

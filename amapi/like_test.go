@@ -31,10 +31,10 @@ func TestLikeAlertmanager(t *testing.T) {
 			{"labels":{"alertname":"over"},"endsAt":"2026-01-01T10:00:00Z"}]`,
 		`GET alerts`, `GET alerts/groups`, `GET alerts?active=false`, `GET alerts?active=no`, `GET alerts?silenced=x&inhibited=0`,
 		`GET alerts?filter=alertname%3DA`, `GET alerts?filter=x%3D%22%22`, `GET alerts?filter=job!%3D%22%22`, `GET alerts?filter=job%3D~x|y&filter=alertname!~A.*`,
-		`GET alerts?receiver=tea.`, `GET alerts?receiver=tea`, `GET alerts/groups?receiver=other`, `GET alerts/groups?filter=alertname%3DB`,
+		`GET alerts?receiver=tea.`, `GET alerts?receiver=tea`, `GET alerts?receiver=`, `GET alerts/groups?receiver=`, `GET alerts?receiver=team&receiver=other`, `GET alerts/groups?receiver=other`, `GET alerts/groups?filter=alertname%3DB`,
 		`GET alerts?filter=x`, `GET alerts?receiver=(`, `GET alerts?filter=%7Ba%3Db%7D`, // its receivers have labels only since 0.34
 		`POST alerts []`, `POST alerts null`, `POST alerts {}`, `POST alerts `, `POST alerts [{}]`, `POST alerts [{"labels":null}]`,
-		`POST alerts [{"labels":{}}]`, `POST alerts [{"labels":{"":"x"}}]`, `POST alerts [{"labels":{"a":1}}]`, `POST alerts [{"labels":{"a":"b"}`,
+		`POST alerts [{"labels":{}}]`, `POST alerts [{"labels":{"":"x"}}]`, `POST alerts [{"labels":{"a":1}}]`, `POST alerts [{"labels":{"a":"b"}`, `POST alerts [{"Labels":{"a":"b"},"STARTSAT":"2026-01-01T00:00:00Z","endsat":"2026-01-02T00:00:00Z"}]`,
 		`POST alerts [{"labels":{"a":"b"},"startsAt":"yesterday"}]`, `POST alerts [{"labels":{"a":"b"},"generatorURL":"not a uri"}]`,
 		`POST alerts [{"labels":{"a":"b"},"startsAt":"2026-01-01T10:00:00Z","endsAt":"2025-01-01T10:00:00Z"}]`,
 		`PUT alerts`, `GET nope`, `GET status/`, `OPTIONS silences`,
