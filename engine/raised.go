@@ -76,7 +76,7 @@ func (m *Machine) lowered(a *alertd.Alert) alertd.Severity {
 }
 
 // mentioned are those of the alerts of a group that ended while they were held, and that a digest tells: not those that
-// became more urgent ones, which were told as such.
+// became more urgent ones, which were told as such, and none that a silence or another alert hides.
 func (m *Machine) mentioned(g *grouping.Group, ended []alertd.Fingerprint) (out []alertd.Fingerprint) {
 	for _, fp := range ended {
 		a := m.alerts.get(fp)
@@ -87,7 +87,9 @@ func (m *Machine) mentioned(g *grouping.Group, ended []alertd.Fingerprint) (out 
 			m.withhold(g, fp, alertd.Withheld{Reason: alertd.ReasonRaised, By: b.Fingerprint.String()})
 			continue
 		}
-		out = append(out, fp)
+		if !m.inhibited(g, fp) && !m.silencedIn(g, fp) {
+			out = append(out, fp)
+		}
 	}
 	return out
 }

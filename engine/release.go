@@ -98,9 +98,9 @@ func heldFor(g *grouping.Group, at time.Time) (time.Time, bool) {
 func (m *Machine) whyDigest(g *grouping.Group, at time.Time) alertd.Reason {
 	c := m.policy.Calendars[g.Calendar]
 	switch {
-	case g.Reason == alertd.ReasonReleased:
+	case g.Reason == alertd.ReasonReleased, g.Delivery != alertd.BusinessHours, c == nil: // by somebody, or by a reload
 		return alertd.ReasonReleased
-	case c != nil && !c.IsOpen(at):
+	case !c.IsOpen(at):
 		return alertd.ReasonMaxHold
 	}
 	return alertd.ReasonDigest

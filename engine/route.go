@@ -204,6 +204,7 @@ func (m *Machine) reroute(a *alertd.Alert, bereft bool) {
 	}
 	told := map[string]bool{} // receivers
 	stays := map[alertd.GroupKey]bool{}
+	moved := bereft
 	for _, g := range m.groups.Of(a.Fingerprint) {
 		if g.Step > 0 {
 			continue // who was called in stays so
@@ -219,6 +220,7 @@ func (m *Machine) reroute(a *alertd.Alert, bereft bool) {
 			stays[g.Group] = true
 			m.renew(g, a, d)
 		default:
+			moved = true
 			m.moveOut(g, a.Fingerprint)
 		}
 	}
@@ -226,7 +228,7 @@ func (m *Machine) reroute(a *alertd.Alert, bereft bool) {
 		return
 	}
 	for _, d := range decisions {
-		if d.Deliver != alertd.Dashboard && !stays[d.GroupKey] && !told[d.Receiver] {
+		if !stays[d.GroupKey] && !told[d.Receiver] && (moved || d.Deliver != alertd.Dashboard) {
 			m.join(a, d)
 		}
 	}
