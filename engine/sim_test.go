@@ -348,6 +348,21 @@ func (w *world) post() {
 	w.step(engine.AlertsPosted{Alerts: []alertd.Posted{p}, ResolveTimeout: 5 * time.Minute})
 }
 
+// flap lets a condition come and go, more quickly than chance does.
+func (w *world) flap() {
+	r, service := w.rules[0], []string{"api", "db", "web"}[w.rng.IntN(3)]
+	for range 5 {
+		w.truth[r.ID+service] = !w.truth[r.ID+service]
+		v := alertd.Verdict{Rule: r, At: w.now, Scope: "service=" + service}
+		if w.truth[r.ID+service] {
+			v.True = []alertd.Finding{finding(r, service)}
+		}
+		w.step(engine.Judged{Verdict: v})
+		w.pass(time.Duration(30+w.rng.IntN(60)) * time.Second)
+		w.deliver()
+	}
+}
+
 // silence makes, changes or ends a silence.
 func (w *world) silence() {
 	all := w.m.Silences(w.now)
@@ -455,6 +470,8 @@ func (w *world) run(steps int) {
 				w.silence()
 			case 1:
 				w.care()
+			case 2:
+				w.flap()
 			default:
 				w.post()
 			}

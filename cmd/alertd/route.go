@@ -218,8 +218,11 @@ func newDelivery(r *config.Routing, d router.Decision, at time.Time) routeDelive
 			out.At = &due
 			break
 		}
-		due = next
 		out.Why = append(out.Why, why)
+		if next.IsZero() {
+			return out
+		}
+		due = next
 	}
 	if out.At == nil {
 		out.Why = append(out.Why, "calendar and time intervals never let it through together")
@@ -235,7 +238,8 @@ func newDelivery(r *config.Routing, d router.Decision, at time.Time) routeDelive
 	return out
 }
 
-// gate asks what a running daemon asks before it tells something new: first the calendar, then the time intervals.
+// gate asks what a running daemon asks before it tells something new: first the calendar, then the time intervals. A zero time
+// next to a reason says that nothing is ever told.
 func gate(r *config.Routing, d router.Decision, at time.Time) (next time.Time, why string) {
 	if c := r.Calendars[d.Calendar]; d.Deliver == alertd.BusinessHours && c != nil && !c.IsOpen(at) {
 		next = c.NextOpen(at)
@@ -246,6 +250,15 @@ func gate(r *config.Routing, d router.Decision, at time.Time) (next time.Time, w
 		kind := "mute_time_intervals"
 		if len(d.Active) > 0 && strings.Contains(strings.Join(d.Active, ", "), by) {
 			kind = "active_time_intervals"
+		}
+		for more := true; more; { // they look some days ahead, and then somebody asks again
+			if until.After(at.AddDate(4, 0, 0)) {
+				return time.Time{}, fmt.Sprintf("%s: %s keeps it for good", kind, by)
+			}
+			var next time.Time
+			if _, next, more = r.Intervals.Muted(until, d.Mute, d.Active); more {
+				until = next
+			}
 		}
 		return until, fmt.Sprintf("%s: %s keeps it until %s", kind, by, showDay(until, time.UTC))
 	}

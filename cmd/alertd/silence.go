@@ -114,7 +114,7 @@ type silenceAddCmd struct {
 	daemonFlags
 	silenceFlags
 	Comment string `short:"c" required:"" help:"Why: whoever finds the silence wants to know." placeholder:"TEXT"`
-	Author  string `short:"a" help:"Who makes it. Default: $USER." placeholder:"NAME"`
+	Author  string `short:"a" help:"Who makes it. Default: who is logged in." placeholder:"NAME"`
 	Force   bool   `help:"Make it even if it hides more than one problem is likely to be."`
 }
 
@@ -124,9 +124,9 @@ func (c *silenceAddCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	s.Comment, s.CreatedBy = c.Comment, cmp.Or(c.Author, os.Getenv("USER"), os.Getenv("LOGNAME"))
+	s.Comment, s.CreatedBy = c.Comment, cmp.Or(c.Author, os.Getenv("USER"), os.Getenv("LOGNAME"), whoami())
 	if s.CreatedBy == "" {
-		return &usageError{msg: "the silence has no author, and $USER is not set", hint: "--author NAME"}
+		return &usageError{msg: "the silence has no author, and nobody knows who is logged in", hint: "--author NAME"}
 	}
 	id, err := c.set(ctx, s, changedBy{By: s.CreatedBy}, c.Force)
 	if err != nil {
