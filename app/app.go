@@ -21,7 +21,6 @@ import (
 
 	"github.com/robfig/cron/v3"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/net/netutil"
 
 	"alertd"
 	"alertd/config"
@@ -289,7 +288,7 @@ func (a *App) Run(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
 	start("http", func(context.Context) error {
-		return server.Serve(netutil.LimitListener(a.listener, connections(openFiles())))
+		return newPlaces(a.listener, connections(openFiles()), a.log).serve(server)
 	})
 	if a.otlp != nil {
 		start("otlp", a.otlp.run)

@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	collectorpb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	"golang.org/x/net/netutil"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -57,7 +56,7 @@ func (a *App) listenOTLP(address string) (*otlpReceiver, error) {
 	}
 	a.onClose("otlp listener", func(context.Context) error { return ignoreClosed(l.Close()) })
 	r := &otlpReceiver{
-		listener: netutil.LimitListener(l, otlpConnections), log: a.log, slots: make(chan struct{}, otlpAtOnce),
+		listener: l, log: a.log, slots: make(chan struct{}, otlpAtOnce),
 		publish: func(ctx context.Context, m *nats.Msg) error {
 			_, err := a.bus.JetStream().PublishMsg(ctx, m)
 			return err
@@ -87,7 +86,7 @@ func (r *otlpReceiver) run(ctx context.Context) error {
 	}
 	r.log.Info("taking OTLP metrics", "url", "http://"+r.listener.Addr().String()+otlpPath)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(r.listener) }()
+	go func() { ended <- newPlaces(r.listener, otlpConnections, r.log).serve(server) }()
 	select {
 	case err := <-ended:
 		return err
