@@ -50,6 +50,11 @@ func open(t *testing.T, o Options) *Bus {
 // foreign starts a server that is not ours.
 func foreign(t *testing.T, o server.Options) string {
 	t.Helper()
+	return foreignServer(t, o).ClientURL()
+}
+
+func foreignServer(t *testing.T, o server.Options) *server.Server {
+	t.Helper()
 	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
 	o.StoreDir = t.TempDir()
 	s, err := server.NewServer(&o)
@@ -61,7 +66,7 @@ func foreign(t *testing.T, o server.Options) string {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("server is not ready")
 	}
-	return s.ClientURL()
+	return s
 }
 
 func mustFail(t *testing.T, err error, parts ...string) {

@@ -9,7 +9,8 @@
 //
 // [Bus.EnsureStreams] makes both, or brings them up to date, and leaves alone whatever else an operator has set
 // on them. EVENTS drops its oldest message when it is full. JOURNAL refuses the newest instead: it is the truth,
-// and nothing in it may vanish unseen.
+// and nothing in it may vanish unseen. So that it does not come to that, EVENTS always has a limit of bytes that leaves
+// room for the journal.
 //
 // # The embedded server
 //

@@ -29,7 +29,7 @@ const (
 // Limits are what the operator decides about the streams.
 type Limits struct {
 	EventsMaxAge   time.Duration // how long events are kept; 0 leaves it as it is, for a new stream unlimited
-	EventsMaxBytes int64         // how much they may use; 0 as above, but an embedded server keeps room for the journal
+	EventsMaxBytes int64         // how much they may use; 0 as above, but a part of the room where that is known
 	Replicas       int           // 1, 3 or 5; 0 leaves it as it is, for a new stream 1
 }
 
@@ -53,15 +53,21 @@ func (b *Bus) EnsureStreams(ctx context.Context, l Limits) error {
 	b.watchDenials(cancel)
 	defer b.watchDenials(nil)
 
-	for _, s := range wanted(l) {
-		if err := b.ensure(ctx, s); err != nil {
-			if cause := context.Cause(ctx); cause != nil {
-				err = cause
-			}
-			return fmt.Errorf("stream %s: %w", s.name, b.explain(err))
-		}
+	if err := b.ensureEvents(ctx, l); err != nil {
+		return b.denied(ctx, EventsStream, err)
+	}
+	if err := b.ensure(ctx, theJournal(l)); err != nil {
+		return b.denied(ctx, JournalStream, err)
 	}
 	return nil
+}
+
+// denied is the error about a stream. Where the server has complained meanwhile, it is that complaint.
+func (b *Bus) denied(ctx context.Context, stream string, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("stream %s: %w", stream, b.explain(err))
 }
 
 func (b *Bus) watchDenials(f func(error)) {
@@ -70,62 +76,51 @@ func (b *Bus) watchDenials(f func(error)) {
 	b.onDenied = f
 }
 
-// roomForJournal keeps EVENTS to three quarters of an embedded store. A store without room refuses publishes to
-// every stream, and the journal must never be the one that is refused.
-func (b *Bus) roomForJournal(asked int64) int64 {
-	most := b.embedded.maxStore / 4 * 3
-	if asked > most {
-		b.log.Warn("events get less room than was asked for, so that the journal keeps some",
-			"asked_bytes", asked, "given_bytes", most, "store_bytes", b.embedded.maxStore)
-	}
-	if asked <= 0 || asked > most {
-		return most
-	}
-	return asked
-}
-
 // wantedStream is a stream as we need it: a name, and what has to hold of its configuration.
 type wantedStream struct {
 	name  string
 	apply func(*jetstream.StreamConfig)
 }
 
-func wanted(l Limits) []wantedStream {
-	common := func(c *jetstream.StreamConfig) {
-		c.MaxMsgSize = maxMessage
-		c.AllowDirect = true
-		if l.Replicas > 0 {
-			c.Replicas = l.Replicas
+// common is what holds of both streams.
+func (l Limits) common(c *jetstream.StreamConfig) {
+	c.MaxMsgSize = maxMessage
+	c.AllowDirect = true
+	if l.Replicas > 0 {
+		c.Replicas = l.Replicas
+	}
+}
+
+func events(l Limits) wantedStream {
+	return wantedStream{EventsStream, func(c *jetstream.StreamConfig) {
+		l.common(c)
+		c.Description = "alertd: what services say about themselves"
+		c.Subjects = []string{MetricsPrefix + ">", HealthPrefix + ">", EventsPrefix + ">"}
+		c.Discard = jetstream.DiscardOld
+		if l.EventsMaxAge > 0 {
+			c.MaxAge = l.EventsMaxAge
 		}
-	}
-	return []wantedStream{
-		{EventsStream, func(c *jetstream.StreamConfig) {
-			common(c)
-			c.Description = "alertd: what services say about themselves"
-			c.Subjects = []string{MetricsPrefix + ">", HealthPrefix + ">", EventsPrefix + ">"}
-			c.Discard = jetstream.DiscardOld
-			if l.EventsMaxAge > 0 {
-				c.MaxAge = l.EventsMaxAge
-			}
-			if l.EventsMaxBytes > 0 {
-				c.MaxBytes = l.EventsMaxBytes
-			}
-			c.Duplicates = dedupWindow
-			if c.MaxAge > 0 {
-				c.Duplicates = min(c.Duplicates, c.MaxAge)
-			}
-		}},
-		{JournalStream, func(c *jetstream.StreamConfig) {
-			common(c)
-			c.Description = "alertd: what it decided; the only truth, do not purge"
-			c.Subjects = []string{JournalSubject}
-			c.Discard = jetstream.DiscardNew // full is an error that somebody sees; a lost decision is not
-			c.MaxAge = 0
-			c.MaxMsgs = -1
-			c.MaxMsgsPerSubject = -1
-			c.AllowRollup = false
-		}},
-	}
+		if l.EventsMaxBytes > 0 {
+			c.MaxBytes = l.EventsMaxBytes
+		}
+		c.Duplicates = dedupWindow
+		if c.MaxAge > 0 {
+			c.Duplicates = min(c.Duplicates, c.MaxAge)
+		}
+	}}
+}
+
+func theJournal(l Limits) wantedStream {
+	return wantedStream{JournalStream, func(c *jetstream.StreamConfig) {
+		l.common(c)
+		c.Description = "alertd: what it decided; the only truth, do not purge"
+		c.Subjects = []string{JournalSubject}
+		c.Discard = jetstream.DiscardNew // full is an error that somebody sees; a lost decision is not
+		c.MaxAge = 0
+		c.MaxMsgs = -1
+		c.MaxMsgsPerSubject = -1
+		c.AllowRollup = false
+	}}
 }
 
 // ensure makes one stream be as wanted.
