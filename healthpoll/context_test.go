@@ -43,6 +43,7 @@ func TestContext(t *testing.T) {
 			if err := target.Normalize(); err != nil {
 				t.Fatal(err)
 			}
+			target.Timeout = 30 * time.Second
 			var m memory
 			h, tell := m.judge(&target, p.probe(t.Context(), &watch{Target: target}).answers, noDoubt, time.Now())
 			if !tell || h.TraceID != c.wantTrace || h.Environment != c.wantEnvironment {

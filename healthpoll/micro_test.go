@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"pgregory.net/rapid"
 
@@ -141,6 +142,19 @@ func TestMicro(t *testing.T) {
 	nc := broker(t)
 	var mu sync.Mutex
 	newest := map[string]alertd.Health{}
+	answered := map[string]bool{} // by instance
+	spy, err := nc.Subscribe("_INBOX.>", func(m *nats.Msg) {
+		var a pong
+		if json.Unmarshal(m.Data, &a) == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			answered[a.ID] = true
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = spy.Unsubscribe() }()
 	p := New(nil, func(_ context.Context, subject string, payload []byte) error {
 		var h alertd.Health
 		if !strings.HasPrefix(subject, subjectPrefix) {
@@ -189,6 +203,17 @@ func TestMicro(t *testing.T) {
 	}
 	one, two := add("billing", nil), add("billing", nil)
 	mail := add("mail", map[string]string{"environment": "staging"})
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) { // one that was never there is not missed
+		mu.Lock()
+		both := answered[one.Info().ID] && answered[two.Info().ID]
+		mu.Unlock()
+		if both {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("not both instances were asked")
+		}
+	}
 	eventually("billing", alertd.Healthy, "")
 	eventually("mail", alertd.Healthy, "")
 	mu.Lock()

@@ -99,12 +99,12 @@ func TestAnswers(t *testing.T) {
 		{"no live page", serve(t, page(404, ""), ok), "unhealthy", "unhealthy", "healthy", "http status: answered 404", "", "degraded"},
 		{"redirect", serve(t, ok, http.RedirectHandler("/health/live", http.StatusFound).ServeHTTP), "unhealthy", "healthy", "unhealthy", "", "a redirect, which is not followed", "degraded"},
 		{"refused", "http://" + refusing, "unhealthy", "unhealthy", "unhealthy", "refused: nothing listens", "refused: nothing listens", "degraded"},
-		{"ready hangs", serve(t, ok, hang), "unhealthy", "healthy", "unhealthy", "", "timeout: no answer within 1.5s", "degraded"},
+		{"ready hangs", serve(t, ok, hang), "unhealthy", "healthy", "unhealthy", "", "timeout: no answer within", "degraded"},
 		{"ready hangs in the body", serve(t, ok, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, "{")
 			w.(http.Flusher).Flush()
 			hang(w, r)
-		}), "unhealthy", "healthy", "unhealthy", "", "timeout: no answer within 1.5s", "degraded"},
+		}), "unhealthy", "healthy", "unhealthy", "", "timeout: no answer within", "degraded"},
 		{"cut connection", serve(t, ok, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), "unhealthy", "healthy", "unhealthy", "", "network: EOF", "degraded"},
 		{"unknown authority", tlsServer.URL, "unhealthy", "unhealthy", "unhealthy", "tls: ", "tls: ", "degraded"},
 		{"http behind https", strings.Replace(serve(t, ok, ok), "http:", "https:", 1), "unhealthy", "unhealthy", "unhealthy", "is it an http address", "is it an http address", "degraded"},
@@ -119,17 +119,27 @@ func TestAnswers(t *testing.T) {
 				t.Fatal(err)
 			}
 			target.Timeout = 30 * time.Second
-			if strings.Contains(c.name, "hangs") {
-				target.Timeout = 1500 * time.Millisecond // enough for the page that does answer
+			hangs := strings.Contains(c.name, "hangs")
+			if hangs {
+				target.Timeout = time.Second
 			}
-			var m memory
-			var h alertd.Health
-			m.decided = true // it was healthy
-			for i := range target.Fall {
-				h, _ = m.judge(&target, answers(target), noDoubt, time.Now())
-				if i == 0 && h.Status != c.first {
-					t.Errorf("first answer: %s, want %s", h.Status, c.first)
+			judged := func() (first, last alertd.Health) {
+				m := memory{decided: true} // it was healthy
+				for i := range target.Fall {
+					last, _ = m.judge(&target, answers(target), noDoubt, time.Now())
+					if i == 0 {
+						first = last
+					}
 				}
+				return first, last
+			}
+			first, h := judged()
+			for hangs && h.Checks[checkLive].Status != c.live && target.Timeout < time.Minute { // the page that does answer had no time, on a busy machine
+				target.Timeout *= 2
+				first, h = judged()
+			}
+			if first.Status != c.first {
+				t.Errorf("first answer: %s, want %s", first.Status, c.first)
 			}
 			live, ready := h.Checks[checkLive], h.Checks[checkReady]
 			if h.Status != c.status || live.Status != c.live || ready.Status != c.ready || !fits(live.Error, c.liveE) || !fits(ready.Error, c.readyE) {
