@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,11 +37,11 @@ func (p poster) Send(ctx context.Context, _ alertd.Notification) (string, error)
 // An attempt soon after the decision belongs to its trace; a late one has a trace of its own and links there. What a
 // path says is never in a span.
 func TestAttemptHasASpan(t *testing.T) {
-	code := http.StatusOK
-	var header http.Header
+	var code atomic.Int64
+	var header atomic.Value // of the newest request
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header = r.Header
-		w.WriteHeader(code)
+		header.Store(r.Header)
+		w.WriteHeader(int(code.Load()))
 	}))
 	defer server.Close()
 	spans := tracetest.NewInMemoryExporter()
@@ -56,7 +57,7 @@ func TestAttemptHasASpan(t *testing.T) {
 		code int
 	}{{0, http.StatusOK}, {2 * time.Hour, http.StatusOK}, {0, http.StatusBadGateway}} {
 		spans.Reset()
-		code = test.code
+		code.Store(int64(test.code))
 		n := alertd.Notification{
 			ID: "n", Receiver: "ops", Integration: "webhook/0", PlannedAt: time.Now().Add(-test.age),
 			Alerts: []alertd.Notified{{Alert: alertd.Alert{State: alertd.Firing}}},
@@ -77,8 +78,8 @@ func TestAttemptHasASpan(t *testing.T) {
 		if a.TraceID != notify.SpanContext.TraceID().String() {
 			t.Errorf("the attempt says trace %q, its span is in %s", a.TraceID, notify.SpanContext.TraceID())
 		}
-		if !strings.Contains(header.Get("Traceparent"), post.SpanContext.SpanID().String()) {
-			t.Errorf("sent %v", header)
+		if sent := header.Load().(http.Header); !strings.Contains(sent.Get("Traceparent"), post.SpanContext.SpanID().String()) {
+			t.Errorf("sent %v", sent)
 		}
 		if failed := test.code != http.StatusOK; failed != (notify.Status.Description != "") || failed == (a.Outcome == alertd.Delivered) {
 			t.Errorf("%+v: %+v", a, notify.Status)

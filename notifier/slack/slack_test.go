@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +52,8 @@ func planned() time.Time { return sendertest.Gallery()["page"].PlannedAt.Add(tim
 
 func newSender(t *testing.T, c slack.Config) *slack.Sender {
 	t.Helper()
-	c.HTTPClient = notifier.NewClient()
+	direct := func(*http.Request) (*url.URL, error) { return nil, nil } // no proxy, whatever the environment says
+	c.HTTPClient = notifier.NewClientWith(nil, direct, nil)
 	t.Cleanup(c.HTTPClient.CloseIdleConnections)
 	if c.Now == nil {
 		c.Now = planned

@@ -78,13 +78,20 @@ func remarkOf(t *testing.T, err error, o alertd.Outcome) *alertd.DeliveryError {
 
 // A payload that cannot be made does not cost the page.
 func TestFailingPayload(t *testing.T) {
-	var body []byte
-	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { body, _ = io.ReadAll(r.Body) }))
+	bodies := make(chan []byte, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		bodies <- body
+	}))
 	defer srv.Close()
 	for _, text := range []string{`{{ template "gone" . }}`, `{{ .Nope }}`, `.nan`} {
 		s := newSender(t, webhook.Config{URL: srv.URL, Templates: set(t, ""), Payload: map[string]any{"text": text}})
 		_, err := s.Send(t.Context(), sendertest.Page())
 		remarkOf(t, err, alertd.Delivered)
+		body := <-bodies
 		var got struct {
 			Version string
 			Alertd  struct{ Problem string }
@@ -96,14 +103,19 @@ func TestFailingPayload(t *testing.T) {
 }
 
 func TestTemplatedURL(t *testing.T) {
-	var path string
+	paths := make(chan string, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path = r.URL.Path
+		paths <- r.URL.Path
 		http.Error(w, "I know "+r.URL.String(), http.StatusTeapot)
 	}))
 	defer srv.Close()
 	s := newSender(t, webhook.Config{URL: srv.URL + `/TOPSECRET/{{ .CommonLabels.service | urlquery }}`, Templates: set(t, "")})
 	_, err := s.Send(t.Context(), sendertest.Page())
+	var path string
+	select {
+	case path = <-paths:
+	default: // nothing was sent
+	}
 	if path != "/TOPSECRET/checkout" || err == nil || strings.Contains(err.Error(), "TOPSECRET") {
 		t.Errorf("path %s, %v", path, err)
 	}

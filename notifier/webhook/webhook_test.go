@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -37,7 +38,7 @@ func TestContract(t *testing.T) {
 func newSender(t *testing.T, c webhook.Config) *webhook.Sender {
 	t.Helper()
 	if c.HTTPClient == nil {
-		c.HTTPClient = notifier.NewClient()
+		c.HTTPClient = notifier.NewClientWith(nil, direct, nil)
 		t.Cleanup(c.HTTPClient.CloseIdleConnections)
 	}
 	s, err := webhook.New(c)
@@ -47,6 +48,9 @@ func newSender(t *testing.T, c webhook.Config) *webhook.Sender {
 	return s
 }
 
+// direct is no proxy, whatever the environment says.
+func direct(*http.Request) (*url.URL, error) { return nil, nil }
+
 // received is what one delivery brought.
 type received struct {
 	header http.Header
@@ -55,10 +59,13 @@ type received struct {
 
 func send(t *testing.T, c webhook.Config, n alertd.Notification) received {
 	t.Helper()
-	var got received
+	arrived := make(chan received, 1)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got.header = r.Header
-		got.body, _ = io.ReadAll(r.Body)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		arrived <- received{r.Header, body}
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	defer srv.Close()
@@ -66,7 +73,7 @@ func send(t *testing.T, c webhook.Config, n alertd.Notification) received {
 	if _, err := newSender(t, c).Send(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
-	return got
+	return <-arrived
 }
 
 func TestBodyIsAlertmanagers(t *testing.T) {
