@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,10 +35,9 @@ var answers = map[string]string{
 }
 
 func TestTrace(t *testing.T) {
-	var seen http.Header
-	var query string
+	var asked atomic.Pointer[http.Request] // the last one; of a question that was given up, it may come later
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seen, query = r.Header, r.URL.RawQuery
+		asked.Store(r)
 		switch body, ok := answers[r.URL.Path]; {
 		case ok:
 			_, _ = w.Write([]byte(body))
@@ -58,6 +58,7 @@ func TestTrace(t *testing.T) {
 	}))
 	defer s.Close()
 	client := s.Client()
+	tooLate := context.DeadlineExceeded.Error()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, tt := range []struct{ kind, path, span, want string }{
 		{tracestore.Tempo, "/tempo/", "00f067aa0ba902b7", ""},
@@ -71,7 +72,7 @@ func TestTrace(t *testing.T) {
 		{tracestore.Tempo, "/broken", "", "tempo: it answers 500"},
 		{tracestore.Tempo, "/huge", "", "larger than 8 MiB"},
 		{tracestore.Tempo, "/away", "", "it answers 302"},
-		{tracestore.Jaeger, "/hangs", "", "deadline exceeded"},
+		{tracestore.Jaeger, "/hangs", "", tooLate},
 	} {
 		store, err := tracestore.New(tracestore.Config{Kind: tt.kind, URL: s.URL + tt.path, OrgID: "shop", Client: client})
 		if err != nil {
@@ -82,6 +83,10 @@ func TestTrace(t *testing.T) {
 		if took := time.Since(began); took > 30*time.Second {
 			t.Errorf("%s: took %s", tt.path, took)
 		}
+		// On a busy machine an answer may not come in two seconds.
+		for end := began.Add(30 * time.Second); tt.want != tooLate && err != nil && strings.Contains(err.Error(), tooLate) && time.Now().Before(end); {
+			got, err = store.Trace(t.Context(), ref, at)
+		}
 		if tt.want != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), s.URL) {
 				t.Errorf("%s: %v, want it to say %q", tt.path, err, tt.want)
@@ -91,10 +96,10 @@ func TestTrace(t *testing.T) {
 		if err != nil || got.ID != id || len(got.Spans) != 1 || got.Spans[0].ID != tt.span {
 			t.Errorf("%s: %+v, %v", tt.path, got, err)
 		}
-		if seen.Get("X-Scope-OrgID") != "shop" {
-			t.Errorf("%s: sent %v", tt.path, seen)
+		if got := asked.Load().Header; got.Get("X-Scope-OrgID") != "shop" {
+			t.Errorf("%s: sent %v", tt.path, got)
 		}
-		if tt.path == "/tempo/" && (query != "start=1768474800&end=1768482000" || !got.Partial || !got.Spans[0].Failed || got.Spans[0].Duration != 4800*time.Millisecond) {
+		if query := asked.Load().URL.RawQuery; tt.path == "/tempo/" && (query != "start=1768474800&end=1768482000" || !got.Partial || !got.Spans[0].Failed || got.Spans[0].Duration != 4800*time.Millisecond) {
 			t.Errorf("%s: asked for %s, got %+v", tt.path, query, got)
 		}
 	}
