@@ -1,16 +1,17 @@
 package amapi_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -79,32 +80,42 @@ func alertmanager(t *testing.T) string {
 	if err := os.WriteFile(config, []byte("route: {receiver: team, group_by: [alertname]}\nreceivers: [{name: team}, {name: other}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 { // somebody else may have taken the port
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	cmd := exec.Command(bin, "--config.file="+config, "--storage.path="+dir, "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=")
+	log, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var told bytes.Buffer // not to be read before it has ended
+	listens, ended := make(chan string, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(io.TeeReader(log, &told)); lines.Scan(); {
+			if m := listening.FindStringSubmatch(lines.Text()); m != nil && len(listens) == 0 {
+				listens <- m[1]
+			}
 		}
-		addr := l.Addr().String()
-		_ = l.Close()
-		cmd := exec.Command(bin, "--config.file="+config, "--storage.path="+dir, "--web.listen-address="+addr, "--cluster.listen-address=")
-		var log bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &log, &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() { defer close(ended); _ = cmd.Wait() }()
-		t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
+		_ = cmd.Wait()
+	}()
+	stop := func() { _ = cmd.Process.Kill(); <-ended }
+	t.Cleanup(stop)
+	select {
+	case addr := <-listens:
 		if url := "http://" + addr; answers(url+"/-/ready", ended) {
 			return url
 		}
-		_ = cmd.Process.Kill()
-		<-ended
-		t.Logf("Alertmanager does not come up:\n%s", log.String())
+	case <-ended:
+	case <-time.After(time.Minute):
 	}
-	t.Fatal("Alertmanager does not come up")
+	stop()
+	t.Fatalf("Alertmanager does not come up:\n%s", told.String())
 	return ""
 }
+
+// listening is the line with which Alertmanager says which port it was given.
+var listening = regexp.MustCompile(`Listening on"? address=(127\.0\.0\.1:\d+)`)
 
 // answers waits until a URL is answered with 200, for a minute, or until the program has ended that is to answer.
 func answers(url string, ended <-chan struct{}) bool {

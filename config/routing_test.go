@@ -378,7 +378,7 @@ func TestBounds(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %.300v does not say %q", name, err, tt.want)
 		}
-		if d := time.Since(start); d > 5*time.Second {
+		if d := time.Since(start); d > 30*time.Second {
 			t.Errorf("%s took %s", name, d)
 		}
 	}
