@@ -279,8 +279,9 @@ func TestQueryAPIErrors(t *testing.T) {
 	}
 
 	m.err = &Error{http.StatusServiceUnavailable, "unavailable", "this node stands by"}
+	standby := New(queryOptions(t, m))
 	for _, target := range []string{"query?query=odd", "query_range?query=odd&start=0&end=1&step=1", "series?match[]=odd", "labels", "label/x/values", "metadata", "query_exemplars?query=odd"} {
-		if w := ask(New(queryOptions(t, m)), "GET", "/api/v1/"+target); w.Code != 503 || !strings.Contains(w.Body.String(), `"unavailable","error":"this node stands by"`) {
+		if w := ask(standby, "GET", "/api/v1/"+target); w.Code != 503 || !strings.Contains(w.Body.String(), `"unavailable","error":"this node stands by"`) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
 	}

@@ -42,6 +42,7 @@ func (s *silencer) ExpireSilence(_ context.Context, id string, by alertd.Actor) 
 func TestSilences(t *testing.T) {
 	const what = `"matchers":[{"name":"a","value":"b"}],"endsAt":"2026-01-16T00:00:00Z","createdBy":"me","comment":"why"`
 	invalid := fmt.Errorf("%w: too broad", alertd.ErrInvalid)
+	o := options(t)
 	for _, c := range []struct {
 		request, body string
 		err           error
@@ -70,7 +71,6 @@ func TestSilences(t *testing.T) {
 		{"DELETE /api/v1/silences/nope", "", alertd.ErrNotFound, 404, `not found; GET /api/v1/silences lists them`, "expire nope from api (192.0.2.1, no User-Agent), which named nobody"},
 	} {
 		s := &silencer{err: c.err}
-		o := options(t)
 		o.Silences = s
 		method, path, _ := strings.Cut(c.request, " ")
 		w := httptest.NewRecorder()
@@ -79,7 +79,6 @@ func TestSilences(t *testing.T) {
 			t.Errorf("%s %.100s: %d %s, asked %q\nwant %d %s, asked %q", c.request, c.body, w.Code, w.Body, s.asked, c.status, c.answer, c.asked)
 		}
 	}
-	o := options(t)
 	o.Silences = &silencer{}
 	r := httptest.NewRequest("POST", "/api/v1/silences", strings.NewReader("{"+what+"}"))
 	r.Header.Set("Sec-Fetch-Site", "cross-site")

@@ -193,7 +193,7 @@ func TestNoPageIsWrittenFromOutside(t *testing.T) {
 // Twice as much of everything, with long texts, makes no page longer, and none too long for a telephone.
 func TestEveryPageIsBounded(t *testing.T) {
 	text := strings.Repeat("long", 250)
-	many, more := everyPage(t, text, 1_500), everyPage(t, text, 3_000)
+	many, more := everyPage(t, text, maxBooks+100), everyPage(t, text, 2*(maxBooks+100))
 	for i, target := range many.pages {
 		before, _ := get(t, many, target)
 		after, _ := get(t, more, more.pages[i])
