@@ -354,11 +354,13 @@ func harmless(s shop) shop {
 // tags is the sequence of tags in a page, with the names of their attributes.
 func tags(body string) string {
 	var b strings.Builder
-	for _, tag := range regexp.MustCompile(`<[^>]*>`).FindAllString(body, -1) {
-		b.WriteString(regexp.MustCompile(`="[^"]*"`).ReplaceAllString(tag, ""))
+	for _, tag := range anyTag.FindAllString(body, -1) {
+		b.WriteString(attributeValue.ReplaceAllString(tag, ""))
 	}
 	return b.String()
 }
+
+var anyTag, attributeValue = regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`="[^"]*"`)
 
 func TestVerdicts(t *testing.T) {
 	firing := func(severity string) []alertd.Alert {
