@@ -44,6 +44,7 @@ type node interface {
 type call struct {
 	view view
 	at   int64
+	part bool // of an answer for all keys that is put together
 }
 
 // element is one element of a vector.
@@ -79,16 +80,18 @@ func compile(expr parser.Expr, uses []use, first int, delta time.Duration) *prog
 
 // run answers for a key, or for all of a rule. A rule that falls apart into keys is answered key by key then as well, if
 // there is something to join: the answers are the same, none depends on another key's, and what a key remembers helps again.
+// Only an error may: Prometheus refuses elements on the right that are matched alike if there is anything on the left, be it in
+// another key. Where that may be so the engine answers.
 func (p *program) run(v view, at int64) (promql.Vector, bool) {
 	p.out = p.out[:0]
 	if v.key != nil || !p.joins || v.rule.meta == nil || v.rule.partition.IsWhole() {
-		ok := p.add(call{v, at})
+		ok := p.add(call{view: v, at: at})
 		return p.out, ok
 	}
 	for i, k := range v.rule.order {
 		v.window.fetchKeys(v.rule.order, i)
 		v.key = k
-		if !p.add(call{v, at}) {
+		if !p.add(call{view: v, at: at, part: true}) {
 			return nil, false
 		}
 	}

@@ -233,6 +233,33 @@ func TestErrorsAreVerdicts(t *testing.T) {
 	}
 }
 
+// What cannot be told apart on the right of a match makes a rule fail at a tick, as in Prometheus, also where nothing on the left
+// would be matched with it.
+func TestErrorsOfOtherKeys(t *testing.T) {
+	e := NewEvaluator(mustParse(t, alerts("g < on (x) d", "d > on (x) g", "g < bool on (x) d")), Options{NoEvents: true}, t0)
+	said := []alertd.Sample{
+		sample(t, `d{x="1", le="1"}`, t0, 1), sample(t, `d{x="1", le="5"}`, t0, 2),
+		sample(t, `d{x="2"}`, t0, 3),
+	}
+	e.Append(t0, 1, said)
+	tick := func(now time.Time, want ...string) {
+		t.Helper()
+		verdicts := e.Run(now)
+		for i, v := range verdicts {
+			if want[i] == "" != (v.Err == "") || !strings.Contains(v.Err, want[i]) {
+				t.Errorf("%s at %s: %q, want %q", v.Rule.Name, now.Sub(t0), v.Err, want[i])
+			}
+		}
+		if len(verdicts) != len(want) {
+			t.Errorf("%d verdicts", len(verdicts))
+		}
+	}
+	tick(t0.Add(time.Minute), "", "", "") // nothing on the left of any key, and nothing on the right of the second rule
+	e.Append(t0.Add(time.Minute), 2, []alertd.Sample{sample(t, `g{x="2"}`, t0.Add(time.Minute), 1)})
+	const refused = "found duplicate series for the match group"
+	tick(t0.Add(2*time.Minute), refused, "", refused)
+}
+
 func TestTemplates(t *testing.T) {
 	src := `groups:
 - name: g

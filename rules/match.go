@@ -58,7 +58,7 @@ func (n *matchNode) run(c call) ([]element, bool) {
 		return n.out, !clash(n.out)
 	}
 	if len(left) == 0 || len(right) == 0 {
-		return n.out, true
+		return n.out, !c.part || len(right) < 2 || n.build(right)
 	}
 	f, holds := arithmetic(n.op), compares(n.op)
 	if len(left) == 1 && len(right) == 1 && labels.Equal(left[0].labels, right[0].labels) {
