@@ -41,7 +41,7 @@ func TestAlertmanagerMetrics(t *testing.T) {
 	shows := func(want ...string) {
 		t.Helper()
 		var text string
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 			_, text = get(t, a, "/metrics")
 			missing := ""
 			for _, line := range want {

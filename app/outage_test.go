@@ -68,7 +68,7 @@ func (b *broker) daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
 func insist(t *testing.T, js jetstream.JetStream, s *sink, service string) {
 	t.Helper()
 	event := fmt.Appendf(nil, `{"name":"up","labels":{"service":%q},"value":0}`, service)
-	for end := time.Now().Add(time.Minute); ; {
+	for end := time.Now().Add(3 * time.Minute); ; {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_, err := js.Publish(ctx, natsbus.MetricsSubject(service), event)
 		cancel()
@@ -94,13 +94,18 @@ func takeAway(t *testing.T, js jetstream.JetStream, name string, anew bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := js.DeleteStream(t.Context(), name); err != nil {
-		t.Fatal(err)
-	}
-	if anew {
-		if _, err := js.CreateStream(t.Context(), stream.CachedInfo().Config); err != nil {
+	for empty := false; !empty; { // nats-server may find the old files again in a stream that is made right after it was deleted
+		if err := js.DeleteStream(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
+		if !anew {
+			return
+		}
+		made, err := js.CreateStream(t.Context(), stream.CachedInfo().Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		empty = made.CachedInfo().State.LastSeq == 0
 	}
 }
 
@@ -212,7 +217,7 @@ func TestJournalIsDeleted(t *testing.T) {
 				if !errors.Is(err, app.ErrJournalGone) {
 					t.Errorf("it ended with %v", err)
 				}
-			case <-time.After(time.Minute):
+			case <-time.After(3 * time.Minute):
 				t.Fatal("it goes on without a journal")
 			}
 			if err := a.Close(t.Context()); err != nil {

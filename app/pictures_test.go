@@ -54,7 +54,7 @@ func TestPictureOverARestart(t *testing.T) {
 	}
 	wait := func(what string, met func() bool) {
 		t.Helper()
-		for end := time.Now().Add(30 * time.Second); !met(); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(2 * time.Minute); !met(); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("no %s: %v, %+v", what, chat.Calls(), chat.Messages("ops"))
 			}

@@ -67,7 +67,7 @@ func TestStopWhileSomebodyAsks(t *testing.T) {
 			})
 			askers.Go(func() {
 				begun <- struct{}{}
-				if err := a.Post(patient, nil); err != nil && !errors.Is(err, errStandby) && !errors.Is(err, context.Canceled) {
+				if err := a.Post(patient, nil); err != nil && !errors.Is(err, errStandby) && !errors.Is(err, errLeaseLost) && !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})

@@ -84,7 +84,7 @@ func tracedSlack(t *testing.T, b *backEnd) (*slacktest.Server, notifier.Sender, 
 // replies waits until the thread of the only message has some.
 func replies(t *testing.T, s *slacktest.Server) []slacktest.Message {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if ms := s.Messages("ops"); len(ms) == 1 && len(ms[0].Replies) > 0 {
 			return ms[0].Replies
 		}

@@ -218,8 +218,19 @@ func (c *chaos) history(accepted map[string]int) {
 
 type attempted struct{ ID, Outcome string }
 
-// notifications is all that the history has.
+// notifications is all that the history has, when it has all.
 func (c *chaos) notifications() (out []attempted) {
+	c.daemons[0].eventually(func() error {
+		res, err := http.Get(c.daemons[0].daemon.URL + "/api/v1/notifications?limit=1")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if behind := res.Header.Get("Alertd-History-Behind"); behind != "" {
+			return fmt.Errorf("the history is %s s behind", behind)
+		}
+		return nil
+	})
 	for cursor := ""; ; {
 		var page struct {
 			Data struct {

@@ -43,7 +43,7 @@ type Options struct {
 }
 
 // readyTimeout is how long a daemon may take until it is ready: long, because machines that run tests are busy.
-const readyTimeout = 60 * time.Second
+const readyTimeout = 2 * time.Minute
 
 // Daemon is one running process of alertd serve.
 type Daemon struct {
@@ -149,7 +149,7 @@ func (d *Daemon) Kill() {
 }
 
 // stopTimeout is how long a daemon may take to end. On an idle machine it is a tenth of a second.
-const stopTimeout = 30 * time.Second
+const stopTimeout = time.Minute
 
 // Stop asks the process to end, waits for it and returns its exit code. After stopTimeout it is made to say what its goroutines do,
 // killed, and the error says so.

@@ -25,15 +25,21 @@ import (
 func (w *world) post(alert, service string, ends time.Time) {
 	w.t.Helper()
 	body := fmt.Sprintf(`[{"labels":{"alertname":%q,"service":%q,"severity":"critical"},"endsAt":%q}]`, alert, service, ends.UTC().Format(time.RFC3339Nano))
-	res, err := http.Post(w.daemon.URL+"/api/v2/alerts", "application/json", strings.NewReader(body))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	answer, _ := io.ReadAll(res.Body)
-	_ = res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		w.t.Fatalf("POST: %d %s", res.StatusCode, answer)
-	}
+	w.eventually(func() error {
+		res, err := http.Post(w.daemon.URL+"/api/v2/alerts", "application/json", strings.NewReader(body))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		answer, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if w.leaderless(res.StatusCode) {
+			return fmt.Errorf("POST: %s", answer)
+		}
+		if res.StatusCode != http.StatusOK {
+			w.t.Fatalf("POST: %d %s", res.StatusCode, answer)
+		}
+		return nil
+	})
 }
 
 // The receiver is down for longer than group_interval: the page is tried again under its first identity.
@@ -64,7 +70,7 @@ func TestG5TriedAgainBeyondGroupInterval(t *testing.T) {
 func TestG7PendingOverARestart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]string{"routing.yaml": `
-route: {receiver: hook, group_by: [service], group_wait: 3s, group_interval: 1s}
+route: {receiver: hook, group_by: [service], group_wait: 15s, group_interval: 1s}
 receivers: [{name: hook, webhook_configs: [{url: '{{sink}}'}]}]
 `})
 	w.post("Down", "api", time.Now().Add(time.Hour))

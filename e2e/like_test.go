@@ -246,7 +246,7 @@ func newListener(t *testing.T) *listener {
 // wait waits for n posts, and returns and forgets them, as sorted JSON.
 func (l *listener) wait(t *testing.T, path string, n int) (out []string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		l.mu.Lock()
 		if heard := l.heard[path]; len(heard) >= n || time.Now().After(deadline) {
 			delete(l.heard, path)
@@ -291,6 +291,18 @@ func meant(v any) any {
 // serve starts another program's server and waits until it is ready. It returns its URL.
 func serve(t *testing.T, bin string, args ...string) string {
 	t.Helper()
+	for range 5 { // somebody else may have taken the port
+		if url := tryServe(t, bin, args...); url != "" {
+			return url
+		}
+	}
+	t.Fatalf("%s does not come up", filepath.Base(bin))
+	return ""
+}
+
+// tryServe returns no URL where the program ends.
+func tryServe(t *testing.T, bin string, args ...string) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -303,14 +315,24 @@ func serve(t *testing.T, bin string, args ...string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		<-ended
 		if t.Failed() {
 			t.Logf("%s said\n%s", filepath.Base(bin), log.String())
 		}
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		select {
+		case <-ended:
+			return ""
+		default:
+		}
 		res, err := http.Get(fmt.Sprintf("http://%s/-/ready", addr))
 		if err == nil {
 			_ = res.Body.Close()

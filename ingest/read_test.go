@@ -245,7 +245,7 @@ func TestReadWhileTheStreamIsMadeAnew(t *testing.T) {
 	js := newNode(t).connect(t)
 	makeStream(t, js, -1)
 	send(t, js, 1, 3)
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Second, errors.New("never noticed"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*time.Minute, errors.New("never noticed"))
 	defer cancel()
 	err := Read(ctx, js, "EVENTS", Start{Seq: 1}, ReadOptions{}, func(batch []Message) error {
 		if batch[len(batch)-1].Seq == 3 {

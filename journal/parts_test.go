@@ -45,7 +45,7 @@ func begin(t testing.TB, s subjectUnderTest, c alertd.Commit, n, of int) {
 // follow returns what a follower gets until a commit has a checkpoint.
 func follow(t testing.TB, l *NATS, from, until uint64) (out []Record) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	enough := errors.New("enough")
 	err := l.Follow(ctx, from, func(rs []Record) error {

@@ -31,7 +31,7 @@ func TestFollowOwnCommits(t *testing.T) {
 	other := openLog(t, b)
 	read := func(l *NATS) (out []Record) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		enough := errors.New("enough")
 		err := l.Follow(ctx, 1, func(rs []Record) error {

@@ -251,10 +251,14 @@ func TestJoin(t *testing.T) {
 	withUser := func(user string) string { return strings.Replace(url, "://", "://"+user+":s3cret@", 1) }
 
 	poor := open(t, Options{URL: withUser("poor")})
-	start := time.Now()
-	mustFail(t, poor.EnsureStreams(t.Context(), Limits{}), "ALERTD_EVENTS", "ermissions", "hint: allow", "$JS.API.>")
-	if d := time.Since(start); d > 4*time.Second { // without the server's complaint it would be five
-		t.Errorf("a forbidden request took %v", d)
+	took := time.Hour
+	for tries := 0; tries < 3 && took > 4*time.Second; tries++ { // without the server's complaint it would be five, each time
+		start := time.Now()
+		mustFail(t, poor.EnsureStreams(t.Context(), Limits{}), "ALERTD_EVENTS", "ermissions", "hint: allow", "$JS.API.>")
+		took = time.Since(start)
+	}
+	if took > 4*time.Second {
+		t.Errorf("a forbidden request took %v", took)
 	}
 
 	ops := open(t, Options{URL: withUser("ops")})

@@ -69,7 +69,7 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 		case p := <-pages:
 			told = append(told, p)
 			time.Sleep(500 * time.Millisecond) // the replay has the same intervals between messages, and decides between them, too
-		case <-time.After(30 * time.Second):
+		case <-time.After(3 * time.Minute):
 			t.Fatalf("a page is missing after %q", told)
 		}
 	}
@@ -98,7 +98,7 @@ receivers: [{name: ops, webhook_configs: [{url: %q}]}]
 	a, stop = daemon(t, dir, data)
 	defer func() { stop() }()
 	asked := "/api/v1/query?query=" + url.QueryEscape(fmt.Sprintf("traffic @ %d", then.Unix()))
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(ask(a, asked), `"100"]`); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); !strings.Contains(ask(a, asked), `"100"]`); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("after the restart the fixed time is not known: %s", ask(a, asked))
 		}

@@ -144,7 +144,7 @@ func widest(ts *testscript.TestScript, _ bool, args []string) {
 
 // ready waits until a daemon has the data folder: "ready DIR".
 func ready(ts *testscript.TestScript, _ bool, args []string) {
-	for range 600 {
+	for range 3600 {
 		if _, err := os.Stat(ts.MkAbs(args[0] + "/history.db")); err == nil {
 			return
 		}
