@@ -23,6 +23,7 @@ demo: build ## Start the daemon with a synthetic shop of five services, one of w
 
 test: lint ## Check and test everything, with the race detector, end to end on the real binary
 	go test -race -timeout 20m ./...
+	go test -timeout 20m -run '^TestSimulation$$' ./engine
 	cd conformance && go test -race ./...
 
 quick: ## Test without the race detector and without the end-to-end scripts
