@@ -363,7 +363,7 @@ func TestJournal(t *testing.T) {
 		s := empty(t)
 		const each = 25
 		var wg sync.WaitGroup
-		for range 3 {
+		for i := range 3 {
 			l := s.handle()
 			wg.Go(func() {
 				for n := 0; n < each; {
@@ -372,7 +372,9 @@ func TestJournal(t *testing.T) {
 						t.Error(err)
 						return
 					}
-					seq, err := l.Append(t.Context(), commitN(int(last)+1)) // decided from what was read
+					c := commitN(int(last) + 1) // decided from what was read
+					c.Node = fmt.Sprint("writer ", i)
+					seq, err := l.Append(t.Context(), c)
 					switch {
 					case err == nil && seq == last+1:
 						n++

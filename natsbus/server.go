@@ -18,8 +18,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// readyTimeout bounds how long an embedded server may take to listen once it has read its files.
-const readyTimeout = 10 * time.Second
+// readyTimeout bounds how long an embedded server may take to listen once it has read its files, and a client of it to say who it is.
+const readyTimeout = 30 * time.Second
 
 // memoryLimit is what JetStream may hold in memory, in bytes: the positions of readers, no stream.
 const memoryLimit = 64 << 20
@@ -131,6 +131,7 @@ func (e *embedded) launch(ctx context.Context, host string, port int, maxStore i
 		JetStreamMaxStore:  maxStore,
 		JetStreamMaxMemory: memoryLimit,
 		MaxConn:            maxClients(),
+		AuthTimeout:        readyTimeout.Seconds(), // the server's own 2 s are few where a machine stands still for a moment
 		Nkeys:              []*server.NkeyUser{{Nkey: us}, {Nkey: them, Permissions: guestPermissions()}},
 		NoAuthUser:         them,
 	})
@@ -188,7 +189,7 @@ func (e *embedded) shrink(ctx context.Context, reserved int64) error {
 // connectOptions let our own client in, without a socket.
 func (e *embedded) connectOptions() []nats.Option {
 	us, _ := e.us.PublicKey() // it was asked before, in launch
-	return []nats.Option{nats.InProcessServer(e), nats.Nkey(us, e.us.Sign)}
+	return []nats.Option{nats.InProcessServer(e), nats.Nkey(us, e.us.Sign), nats.Timeout(readyTimeout)}
 }
 
 // ready waits until the server accepts connections, or says why it does not.
