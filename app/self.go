@@ -109,7 +109,7 @@ func (a *App) readiness(ctx context.Context) alertd.Health {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)
 	defer stop()
 	checks := map[string]func(context.Context) (alertd.HealthStatus, error){
-		"nats":    func(ctx context.Context) (alertd.HealthStatus, error) { return alertd.Unhealthy, a.bus.Ping(ctx) },
+		"nats":    a.checkNATS,
 		"journal": a.checkJournal,
 		"history": a.checkHistory,
 		"rules":   a.checkRules,
@@ -140,6 +140,14 @@ func (a *App) readiness(ctx context.Context) alertd.Health {
 
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
+}
+
+// checkNATS asks whether the server answers, and lets us do what we need. What a subject is for says another check.
+func (a *App) checkNATS(ctx context.Context) (alertd.HealthStatus, error) {
+	if err := a.bus.Ping(ctx); err != nil {
+		return alertd.Unhealthy, err
+	}
+	return alertd.Degraded, a.bus.Denied()
 }
 
 // checkJournal asks whether what is decided can be remembered: without that nothing is sent.

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,9 +57,7 @@ type Bus struct {
 	url      string
 	embedded *embedded // nil: somebody else's server
 	closed   chan struct{}
-
-	mu       sync.Mutex
-	onDenied func(error) // told of the next permission violation, see EnsureStreams
+	denials  denials
 }
 
 // Open starts the embedded server, or connects to the one that o.URL names: a server that cannot be reached is
@@ -87,7 +84,10 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 				b.log.Warn("NATS disconnected, reconnecting", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) { b.log.Info("NATS reconnected", "server", nc.ConnectedAddr()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			b.denials.forget()
+			b.log.Info("NATS reconnected", "server", nc.ConnectedAddr())
+		}),
 		nats.ClosedHandler(func(*nats.Conn) { close(b.closed) }),
 	}
 	var err error
@@ -203,23 +203,6 @@ func withoutCredentials(list string) (string, error) {
 		out = append(out, u.String())
 	}
 	return strings.Join(out, ","), nil
-}
-
-// onError hears what no call can return: the server's complaints that belong to no request.
-func (b *Bus) onError(_ *nats.Conn, sub *nats.Subscription, err error) {
-	attrs := []any{"error", err}
-	if sub != nil {
-		attrs = append(attrs, "subject", sub.Subject)
-	}
-	b.log.Warn("NATS error", attrs...)
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.onDenied != nil {
-		b.onDenied(err)
-	}
 }
 
 // Conn is the connection. Whoever gets it must not close it.

@@ -26,8 +26,10 @@
 //
 // The user that alertd connects as needs JetStream (nats-server 2.11 or newer), a max_payload of 1 MiB, and:
 //
-//	publish:   alertd.>  $JS.API.>  $JS.ACK.>  $KV.ALERTD_LEASE.>  $O.ALERTD_SNAPSHOTS.>
-//	subscribe: _INBOX.>
+//	publish:   alertd.>  $JS.API.>  $JS.ACK.>  $KV.ALERTD_LEASE.>  $O.ALERTD_SNAPSHOTS.>  $SRV.>  _INBOX.>
+//	subscribe: alertd.>  $SRV.>  _INBOX.>
+//
+// What it is refused while it runs, [Bus.Denied] names.
 //
 // Publishers need no more than alertd.metrics.>, alertd.health.>, alertd.events.> and, to receive
 // acknowledgements, their own _INBOX.>.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -50,8 +51,8 @@ func (b *Bus) EnsureStreams(ctx context.Context, l Limits) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	// A forbidden request gets no answer, only a complaint on the side: without this it would end as a time-out.
-	b.watchDenials(cancel)
-	defer b.watchDenials(nil)
+	b.denials.watch(cancel)
+	defer b.denials.watch(nil)
 
 	if err := b.ensureEvents(ctx, l); err != nil {
 		return b.denied(ctx, EventsStream, err)
@@ -68,12 +69,6 @@ func (b *Bus) denied(ctx context.Context, stream string, err error) error {
 		err = cause
 	}
 	return fmt.Errorf("stream %s: %w", stream, b.explain(err))
-}
-
-func (b *Bus) watchDenials(f func(error)) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.onDenied = f
 }
 
 // wantedStream is a stream as we need it: a name, and what has to hold of its configuration.
@@ -175,7 +170,7 @@ func (b *Bus) explain(err error) error {
 	var api *jetstream.APIError
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
-		hint = "allow this NATS user to publish to alertd.> $JS.API.> $JS.ACK.> $KV.ALERTD_LEASE.> $O.ALERTD_SNAPSHOTS.> and to subscribe to _INBOX.>"
+		hint = "allow this NATS user to publish to " + strings.Join(publishes, " ") + " and to subscribe to " + strings.Join(subscribes, " ")
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		hint = "enable JetStream for this account, or connect as a user of one that has it"
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, nats.ErrNoResponders):
