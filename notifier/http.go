@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -144,13 +145,13 @@ func TransportError(err error) *alertd.DeliveryError {
 		de.Outcome, de.Class = alertd.Failed, alertd.FailureDestination
 		de.Err = fmt.Errorf("alertd does not send to this address: %w", withoutURL(err))
 	case isUnsent:
-		de.Outcome, de.Class, de.Err = alertd.Retry, alertd.FailureNetwork, withoutURL(unsent.error)
+		de.Outcome, de.Class, de.Err = alertd.Retry, alertd.FailureNetwork, cmp.Or(aboutTLS(err), withoutURL(unsent.error))
 	case isTimeout(err):
 		de.Outcome, de.Class = alertd.Unknown, alertd.FailureTimeout
 		de.Err = fmt.Errorf("sent, but no answer came in time: %w", withoutURL(err))
 	default:
 		de.Outcome, de.Class = alertd.Unknown, alertd.FailureServer
-		de.Err = fmt.Errorf("sent, but the connection ended without an answer: %w", withoutURL(err))
+		de.Err = cmp.Or(aboutTLS(err), fmt.Errorf("sent, but the connection ended without an answer: %w", withoutURL(err)))
 	}
 	return de
 }
