@@ -39,7 +39,7 @@ func Conclusion(steps []Step, show func(time.Time) string) string {
 // verdict is what the steps come to since the alert began last. Lists are the latest first.
 type verdict struct {
 	state    *Step            // the last change
-	said     []*Step          // the last word to each destination: an attempt, or that it goes into a summary
+	said     []*Step          // the last word to each destination: an attempt, that it goes into a summary, or that it is to be sent
 	withheld []*Step          // why not, of each receiver to which nothing was said afterwards
 	cause    map[*Step]*Step  // of one that ended untold: what kept it from being told
 	end      bool             // what was said last is that it is over
@@ -59,7 +59,9 @@ func verdictOf(steps []Step) verdict {
 	heard := map[string]bool{}   // destinations, and receivers of which any has heard
 	untold := map[string]*Step{} // receiver → why
 	done := map[string]bool{}    // silences of which something was done later
+	var planned []*Step          // of each destination the last, unless it is about what was before the end
 	flushed, taken, before := false, false, false
+walk:
 	for i := range slices.Backward(steps) {
 		s := &steps[i]
 		receiver, _, _ := strings.Cut(s.Receiver, "/")
@@ -68,7 +70,7 @@ func verdictOf(steps []Step) verdict {
 			v.state = cmp.Or(v.state, s)
 			before = v.end // what was said before the alert was over is not the last word
 			if s.From == string(alertd.Inactive) {
-				return v
+				break walk
 			}
 		case KindAcked, KindUnacked:
 			if s.Kind == KindAcked && !taken && !v.isOver() {
@@ -87,6 +89,9 @@ func verdictOf(steps []Step) verdict {
 			if !s.Due.IsZero() {
 				v.late[s.Notification] = s
 			}
+			if !before && untold[receiver] == nil && !aside[s.Notification] {
+				planned = append(planned, s)
+			}
 		case KindTold, KindClosed:
 			v.end = v.end || !flushed && s.Kind == KindClosed
 			flushed = true
@@ -103,6 +108,12 @@ func verdictOf(steps []Step) verdict {
 			case last != nil && v.cause[last] == nil && last.Reason == string(alertd.ReasonEnded):
 				v.cause[last] = s
 			}
+		}
+	}
+	for _, s := range planned { // what has not been sent yet is the last word only where there is no other
+		if !heard[s.Receiver] {
+			heard[s.Receiver] = true
+			v.said = append(v.said, s)
 		}
 	}
 	return v
@@ -127,6 +138,8 @@ func (v *verdict) told(show func(time.Time) string) (parts []string) {
 		switch {
 		case s.Kind == KindFolded:
 			not = append(not, s.Receiver+" is to hear of it in a summary")
+		case s.Kind == KindPlanned:
+			not = append(not, s.Receiver+" is to hear of it since "+show(s.Time))
 		case s.To == string(alertd.Delivered):
 			took = append(took, s.Receiver+" took it at "+show(s.Time))
 			late = cmp.Or(late, v.late[s.Notification])

@@ -57,6 +57,15 @@ func TestConclusion(t *testing.T) {
 			"given up", func() []Step { return []Step{fires(), attempt("ops/slack/0", alertd.Failed, "n")} },
 			"Not delivered yet: ops/slack/0 answered failed and is not asked again.",
 		},
+		{"it waits for its place", func() []Step {
+			return []Step{fires(), kind(KindTold), at(Step{Kind: KindPlanned, Receiver: "ops/slack/0", Notification: "n"})}
+		}, "Not delivered yet: ops/slack/0 is to hear of it since 03."},
+		{"told, and a reminder waits", func() []Step {
+			return []Step{fires(), kind(KindTold), took("ops/slack/0"), at(Step{Kind: KindPlanned, Receiver: "ops/slack/0", Notification: "m"})}
+		}, "Told: ops/slack/0 took it at 03."},
+		{"its end waits for its place", func() []Step {
+			return []Step{fires(), kind(KindTold), took("ops/slack/0"), over(), kind(KindClosed), at(Step{Kind: KindPlanned, Receiver: "ops/slack/0", Notification: "m"})}
+		}, "That it is over is not delivered yet: ops/slack/0 is to hear of it since 06."},
 		{"the end is told", func() []Step {
 			return []Step{fires(), kind(KindTold), took("ops/slack/0"), over(), kind(KindClosed), took("ops/slack/0")}
 		}, "Told that it is over: ops/slack/0 took it at 06."},

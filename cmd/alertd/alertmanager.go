@@ -19,6 +19,16 @@ type alertmanagerFlags struct {
 	LogLevel    string   `name:"log.level" group:"As Alertmanager" enum:"debug,info,warn,error" default:"info" help:"${enum}."`
 	LogFormat   string   `name:"log.format" group:"As Alertmanager" enum:"logfmt,json" default:"logfmt" help:"${enum}."`
 	Cluster     cluster  `embed:"" prefix:"cluster."`
+	Upkeep      upkeep   `embed:""`
+}
+
+// upkeep are flags without an effect: what alertd keeps and for how long is in its own configuration, and nothing has to be swept.
+type upkeep struct {
+	Retention           string `hidden:"" name:"data.retention"`
+	Maintenance         string `hidden:"" name:"data.maintenance-interval"`
+	GC                  string `hidden:"" name:"alerts.gc-interval"`
+	DispatchMaintenance string `hidden:"" name:"dispatch.maintenance-interval"`
+	MemoryRatio         string `hidden:"" name:"auto-gomemlimit.ratio"`
 }
 
 // cluster are flags without an effect: nodes find each other through NATS.
@@ -80,6 +90,9 @@ func (f alertmanagerFlags) configure(c *config.Config) {
 func (f alertmanagerFlags) explain(log *slog.Logger) {
 	if f.Cluster.set() {
 		log.Warn("--cluster.* has no effect: several alertd on one NATS (--nats URL) elect a leader, and need no peers")
+	}
+	if f.Upkeep != (upkeep{}) {
+		log.Warn("--data.retention and flags of upkeep have no effect: history.retention in --config says how long alertd keeps what happened")
 	}
 }
 
