@@ -360,6 +360,9 @@ func (w *world) flap() {
 		w.step(engine.Judged{Verdict: v})
 		w.pass(time.Duration(30+w.rng.IntN(60)) * time.Second)
 		w.deliver()
+		if !w.lean {
+			w.promises.check(w) // else an end in between goes unseen
+		}
 	}
 }
 
