@@ -19,7 +19,7 @@ var level = map[string]int{
 	"alertd": 0,
 
 	"alertd/rules": 1, "alertd/router": 1, "alertd/calendar": 1, "alertd/grouping": 1, "alertd/runbooks": 1,
-	"alertd/tracectx": 1,
+	"alertd/tracectx": 1, "alertd/natsbus/natstest": 1,
 
 	"alertd/engine": 2, "alertd/waterfall": 2,
 

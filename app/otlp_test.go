@@ -18,17 +18,13 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.26.0"
 
 	"alertd/app"
+	"alertd/natsbus/natstest"
 )
 
 // An SDK that exports its metrics gets a page for them; nonsense is refused while its sender listens.
 func TestOTLP(t *testing.T) {
 	s := newSink(t)
-	broker, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	broker.Start()
-	defer broker.Shutdown()
+	broker := natstest.Start(t, server.Options{JetStream: true})
 	a, err := app.New(t.Context(), app.Options{
 		Rules: files(s.URL), Data: t.TempDir(), Listen: "127.0.0.1:0", NATS: broker.ClientURL(), OTLPListen: "127.0.0.1:0",
 		Console: io.Discard, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),

@@ -15,44 +15,19 @@ import (
 
 	"alertd/app"
 	"alertd/natsbus"
+	"alertd/natsbus/natstest"
 )
 
 // broker is a NATS server of somebody's own.
-type broker struct {
-	*server.Server
-	o server.Options
-}
+type broker struct{ *natstest.Server }
 
-func newBroker(t *testing.T) *broker {
+func newBroker(t *testing.T) broker {
 	t.Helper()
-	b := &broker{o: server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()}}
-	b.start(t)
-	t.Cleanup(b.stop)
-	return b
-}
-
-// start starts the server where it was.
-func (b *broker) start(t *testing.T) {
-	t.Helper()
-	o := b.o
-	s, err := server.NewServer(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("server is not ready")
-	}
-	b.Server, b.o.Port = s, o.Port
-}
-
-func (b *broker) stop() {
-	b.Shutdown()
-	b.WaitForShutdown()
+	return broker{natstest.Start(t, server.Options{JetStream: true})}
 }
 
 // daemon starts an App on the server.
-func (b *broker) daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
+func (b broker) daemon(t *testing.T, data string, s *sink) (*app.App, func()) {
 	t.Helper()
 	a, err := app.New(t.Context(), app.Options{
 		Rules: files(s.URL), Data: data, Listen: "127.0.0.1:0", NATS: b.ClientURL(), Console: io.Discard,
@@ -115,10 +90,10 @@ func TestServerAway(t *testing.T) {
 	s, b := newSink(t), newBroker(t)
 	a, _ := b.daemon(t, t.TempDir(), s)
 	insist(t, connect(t, b.ClientURL()), s, "api")
-	b.stop()
+	b.Stop()
 	until(t, a, "/health/ready", `"status":"unhealthy"`)
 	time.Sleep(8 * time.Second) // more than the client library waits for an answer
-	b.start(t)
+	b.StartAgain(t)
 	insist(t, connect(t, b.ClientURL()), s, "db")
 	until(t, a, "/health/ready", `"status":"healthy"`)
 	until(t, a, "/api/v1/alerts", `"service":"api"`) // it still knows what was
@@ -132,9 +107,9 @@ func TestJetStreamAway(t *testing.T) {
 	a, _ := b.daemon(t, t.TempDir(), s)
 	insist(t, connect(t, b.ClientURL()), s, "api")
 	for _, jetStream := range []bool{false, true} {
-		b.stop()
-		b.o.JetStream = jetStream
-		b.start(t)
+		b.Stop()
+		b.Options.JetStream = jetStream
+		b.StartAgain(t)
 		if !jetStream {
 			until(t, a, "/metrics", "alertd_leading 0\n")
 			until(t, a, "/health/ready", `"journal":{"status":"unhealthy"`)

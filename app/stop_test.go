@@ -17,12 +17,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd/journal"
+	"alertd/natsbus/natstest"
 )
 
 // Who asks at the moment at which alertd is stopped gets an answer, and alertd does not wait for him: it did, for as long as the
 // client had patience, or for ten seconds, and then said that it had failed.
 func TestStopWhileSomebodyAsks(t *testing.T) {
-	theirs := newBroker(t)
+	theirs := natstest.Start(t, server.Options{JetStream: true}).ClientURL()
 	for round := range 6 { // what the loop hears first, the end or the next question, is chance
 		o := Options{}
 		if round%2 == 1 {
@@ -92,7 +93,7 @@ func TestStopWhileSomebodyAsks(t *testing.T) {
 // A node that stands by is ready as long as another one leads, who takes what comes to it. On a NATS of their own nobody leads until one
 // has the lease.
 func TestReadyWhenPostsAreTaken(t *testing.T) {
-	broker := newBroker(t)
+	broker := natstest.Start(t, server.Options{JetStream: true}).ClientURL()
 	a := newQuiet(t, Options{NATS: broker})
 	nc, err := nats.Connect(broker, nats.Timeout(time.Minute))
 	if err != nil {
@@ -167,21 +168,6 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 	if err := errors.Join(<-standing, second.Close(context.Background())); err != nil {
 		t.Error(err)
 	}
-}
-
-// newBroker starts somebody else's NATS server and returns its URL.
-func newBroker(t *testing.T) string {
-	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("the NATS server did not start")
-	}
-	return s.ClientURL()
 }
 
 // newQuiet is a daemon without rules and receivers on free ports. Options say what is different.

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd"
+	"alertd/natsbus/natstest"
 )
 
 // opens is when the shop opens in tests.
@@ -157,16 +158,7 @@ func TestRunWithoutStream(t *testing.T) {
 // stream is a server of its own with a stream for alertd.>.
 func stream(t *testing.T) jetstream.JetStream {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("NATS server does not start")
-	}
-	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(time.Minute))
+	conn, err := nats.Connect(natstest.Start(t, server.Options{JetStream: true}).ClientURL(), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"alertd/e2e"
+	"alertd/natsbus/natstest"
 )
 
 // patience is how long a test waits for something that takes milliseconds on an idle machine.
@@ -290,18 +291,7 @@ func (w *world) eventually(ask func() error) {
 // startNATS starts a server of somebody else's, with JetStream.
 func startNATS(t *testing.T) string {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the NATS server did not start")
-	}
-	return s.ClientURL()
+	return natstest.Start(t, server.Options{JetStream: true}).ClientURL()
 }
 
 // reached reports whether a change into this state is among them.

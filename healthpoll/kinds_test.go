@@ -32,6 +32,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"alertd"
+	"alertd/natsbus/natstest"
 )
 
 // watched makes a target that is asked by hand.
@@ -355,13 +356,8 @@ func TestGRPC(t *testing.T) {
 // broker is a NATS server with JetStream, and a connection to it.
 func broker(t *testing.T) *nats.Conn {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	nc, err := nats.Connect("", nats.InProcessServer(s), nats.MaxReconnects(-1))
+	s := natstest.Start(t, server.Options{JetStream: true})
+	nc, err := nats.Connect("", nats.InProcessServer(s.Server), nats.MaxReconnects(-1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,47 +17,24 @@ import (
 	"go.uber.org/goleak"
 
 	"alertd"
+	"alertd/natsbus/natstest"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// node is an embedded server on a port of its own that can be stopped and started again.
-type node struct {
-	opts *server.Options
-	srv  *server.Server
-}
+// node is a server with JetStream.
+type node struct{ *natstest.Server }
 
-func newNode(t testing.TB) *node {
-	n := &node{opts: &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}}
-	n.start(t)
-	t.Cleanup(n.stop)
-	return n
-}
-
-func (n *node) start(t testing.TB) {
+func newNode(t testing.TB) node {
 	t.Helper()
-	srv, err := server.NewServer(n.opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	if !srv.ReadyForConnections(30 * time.Second) {
-		t.Fatal("server not ready")
-	}
-	n.srv = srv
-	n.opts.Port = srv.Addr().(*net.TCPAddr).Port
+	return node{natstest.Start(t, server.Options{JetStream: true})}
 }
 
-func (n *node) stop() {
-	n.srv.Shutdown()
-	n.srv.WaitForShutdown()
-}
-
-func (n *node) connect(t testing.TB) jetstream.JetStream {
+func (n node) connect(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(n.srv.ClientURL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
+	nc, err := nats.Connect(n.ClientURL(), nats.Timeout(time.Minute), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,8 +261,8 @@ func TestReadLivesThroughRestarts(t *testing.T) {
 	const rounds, each = 3, 2000
 	for i := range rounds {
 		send(t, js, i*each+1, (i+1)*each)
-		n.stop()
-		n.start(t)
+		n.Stop()
+		n.StartAgain(t)
 		for js.Conn().FlushTimeout(time.Second) != nil { // an answer: for a while it seems connected to the one that is gone
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -315,13 +291,13 @@ func TestReadStopsWhileTheServerIsAway(t *testing.T) {
 		done <- Read(ctx, js, "EVENTS", Start{Seq: 1}, ReadOptions{}, func([]Message) error { close(started); return nil })
 	}()
 	<-started
-	n.stop()
+	n.Stop()
 	start := time.Now()
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) || time.Since(start) > 30*time.Second {
 		t.Errorf("%v after %s", err, time.Since(start))
 	}
-	n.start(t)
+	n.StartAgain(t)
 }
 
 // Somebody deletes the consumer on the server; a new one goes on.
@@ -442,7 +418,7 @@ func BenchmarkReadIdle(b *testing.B) {
 			n := newNode(b)
 			js := n.connect(b)
 			if kind == "inprocess" {
-				nc, err := nats.Connect("", nats.InProcessServer(n.srv))
+				nc, err := nats.Connect("", nats.InProcessServer(n.Server.Server))
 				if err != nil {
 					b.Fatal(err)
 				}

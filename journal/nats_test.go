@@ -19,6 +19,7 @@ import (
 
 	"alertd"
 	"alertd/natsbus"
+	"alertd/natsbus/natstest"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -115,15 +116,7 @@ func (f *flaky) heal() {
 // unreliable is a journal behind a flaky proxy, and a second handle on it that has a line of its own.
 func unreliable(t *testing.T) (*NATS, *flaky, *NATS) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("server is not ready")
-	}
+	s := natstest.Start(t, server.Options{JetStream: true})
 	join := func(url string) *natsbus.Bus {
 		b, err := natsbus.Open(t.Context(), natsbus.Options{URL: url, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		if err != nil {

@@ -17,6 +17,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
+
+	"alertd/natsbus/natstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -50,23 +52,7 @@ func open(t *testing.T, o Options) *Bus {
 // foreign starts a server that is not ours.
 func foreign(t *testing.T, o server.Options) string {
 	t.Helper()
-	return foreignServer(t, o).ClientURL()
-}
-
-func foreignServer(t *testing.T, o server.Options) *server.Server {
-	t.Helper()
-	o.Host, o.Port, o.NoSigs, o.NoLog = "127.0.0.1", server.RANDOM_PORT, true, true
-	o.StoreDir = t.TempDir()
-	s, err := server.NewServer(&o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("server is not ready")
-	}
-	return s
+	return natstest.Start(t, o).ClientURL()
 }
 
 func mustFail(t *testing.T, err error, parts ...string) {

@@ -7,13 +7,15 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"alertd/natsbus/natstest"
 )
 
 // limited starts a server whose account for us has so much room, and returns its URL.
 func limited(t *testing.T, bytes int64) string {
 	t.Helper()
 	account := server.NewAccount("ALERTS")
-	srv := foreignServer(t, server.Options{
+	srv := natstest.Start(t, server.Options{
 		JetStream: true, Accounts: []*server.Account{account, server.NewAccount("SYS")}, SystemAccount: "SYS",
 		Users: []*server.User{{Username: "alertd", Password: "s3cret", Account: account}},
 	})

@@ -16,6 +16,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"go.uber.org/goleak"
+
+	"alertd/natsbus/natstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(patient{m}) }
@@ -33,16 +35,7 @@ func (p patient) Run() int {
 // startNATS starts a server that takes messages of at most 64 KiB, so that answers come in pieces.
 func startNATS(t testing.TB) string {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(30 * time.Second) {
-		t.Fatal("the NATS server did not start")
-	}
-	return s.ClientURL()
+	return natstest.Start(t, server.Options{MaxPayload: 64 << 10}).ClientURL()
 }
 
 func join(t testing.TB, url, name string) *Nodes {
