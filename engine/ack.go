@@ -134,7 +134,7 @@ func (m *Machine) acknowledge(a alertd.Acked) {
 			if a.Ended == alertd.ReasonAckTimeout {
 				m.schedule(g, m.now, a.Ended)
 			} else if due, why := m.chase(g); !due.IsZero() {
-				m.hasten(g, laterOf(due, m.now), why)
+				m.hasten(g, alertd.Later(due, m.now), why)
 			}
 		}
 	}
@@ -250,7 +250,7 @@ func repageDue(g *grouping.Group, untaken []alertd.Fingerprint) (time.Time, bool
 	}
 	since := g.Members[untaken[0]].OpenSince
 	for _, fp := range untaken {
-		since = earlierOf(since, g.Members[fp].OpenSince)
+		since = alertd.Earlier(since, g.Members[fp].OpenSince)
 	}
-	return laterOf(since, g.PagedAt).Add(g.RepageInterval), true
+	return alertd.Later(since, g.PagedAt).Add(g.RepageInterval), true
 }

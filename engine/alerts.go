@@ -156,7 +156,7 @@ func (as *alerts) nextExpiry() (time.Time, bool) {
 			delete(as.alive, top.Fingerprint)
 			continue
 		}
-		due := laterOf(a.Expires, as.alive[a.Fingerprint])
+		due := alertd.Later(a.Expires, as.alive[a.Fingerprint])
 		if due.Equal(top.At) {
 			return due, true
 		}

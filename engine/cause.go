@@ -30,7 +30,7 @@ func (m *Machine) changeDue(g *grouping.Group, a *alertd.Alert) time.Time {
 	if m.now.Before(began) {
 		began = m.now
 	}
-	return laterOf(due, began.Add(groupWait(a)))
+	return alertd.Later(due, began.Add(groupWait(a)))
 }
 
 // firstOf is that of the alerts in a group which may be told first; false if there is none.

@@ -17,7 +17,7 @@ func (m *Machine) clockSet(now time.Time, c *alertd.ClockSet) {
 	m.groups.SetBack(now, c.Back)
 	for _, p := range m.outbox.byID {
 		if p.Due.After(now) {
-			p.Due = laterOf(p.Due.Add(-c.Back), now)
+			p.Due = alertd.Later(p.Due.Add(-c.Back), now)
 		}
 	}
 	m.outbox.limitsChanged(now)

@@ -68,7 +68,7 @@ func (m *Machine) draft(b batch, groups []*grouping.Group) alertd.Draft {
 	f := m.fork(groups)
 	keys := make([]alertd.GroupKey, 0, len(groups))
 	for _, g := range groups {
-		f.groups.Schedule(alertd.Scheduled{Group: g.Group, Due: earlierOf(g.Due, m.now), Reason: g.Reason})
+		f.groups.Schedule(alertd.Scheduled{Group: g.Group, Due: alertd.Earlier(g.Due, m.now), Reason: g.Reason})
 		keys = append(keys, g.Group)
 	}
 	f.groups.Release(keys) // whatever closes them now does not when they leave

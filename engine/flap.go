@@ -182,7 +182,7 @@ func (m *Machine) closing(g *grouping.Group, d grouping.Diff) (due time.Time, wh
 // let a reminder pass, and others may have waited for it.
 func (m *Machine) relapse(g *grouping.Group, fp alertd.Fingerprint) {
 	if due, why := m.chase(g); !due.IsZero() {
-		m.hasten(g, laterOf(due, m.now), why)
+		m.hasten(g, alertd.Later(due, m.now), why)
 	}
 	d := g.Diff()
 	if restless, _ := m.restless(d.Closed); len(restless) < len(d.Closed) {

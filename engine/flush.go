@@ -59,7 +59,7 @@ func (m *Machine) tell(g *grouping.Group, why alertd.Reason) {
 	for _, other := range m.company(g) {
 		otherDue := other.Due
 		if s, ok := m.speak(other); ok {
-			due = earlierOf(due, otherDue)
+			due = alertd.Earlier(due, otherDue)
 			digest.alerts = append(digest.alerts, s.alerts...)
 			digest.others = append(digest.others, other.Group)
 		}
@@ -244,7 +244,7 @@ func (m *Machine) again(g *grouping.Group, gt gate, closed bool) {
 		if !next.After(m.now) { // a reminder that is withheld now
 			next = interval
 			if closed {
-				next = laterOf(gt.until, interval)
+				next = alertd.Later(gt.until, interval)
 			}
 		}
 		at(next, why)

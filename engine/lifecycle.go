@@ -92,7 +92,7 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 			a.FiredAt = v.At
 		}
 		stands := cmp.Or(f.ValidFor, v.Rule.KeepFiringFor)
-		a.State, a.Expires = alertd.Firing, laterOf(v.At, m.now).Add(stands)
+		a.State, a.Expires = alertd.Firing, alertd.Later(v.At, m.now).Add(stands)
 	case from == what:
 		if same {
 			m.alerts.note(fp, now)
@@ -250,15 +250,15 @@ func (m *Machine) expire() {
 	switch {
 	case a.State == alertd.Pending: // its rule is gone, and nobody heard of it
 		from := a.State
-		a.State, a.At, a.Expires = alertd.Inactive, laterOf(a.At, a.Expires), time.Time{}
+		a.State, a.At, a.Expires = alertd.Inactive, alertd.Later(a.At, a.Expires), time.Time{}
 		m.move(alertd.Transition{From: from, Reason: alertd.ReasonRuleGone, Alert: a}, true)
 	case a.Rule == postedRule:
 		m.close(a, m.now, alertd.ReasonTimeout)
 	case !m.policy.Rules[a.Rule]:
-		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonRuleGone)
+		m.close(a, alertd.Later(a.At, a.Expires), alertd.ReasonRuleGone)
 		m.leave(a.Fingerprint)
 	default:
-		m.close(a, laterOf(a.At, a.Expires), alertd.ReasonExpired)
+		m.close(a, alertd.Later(a.At, a.Expires), alertd.ReasonExpired)
 	}
 }
 
@@ -340,11 +340,4 @@ func bounded(annotations alertd.Labels) alertd.Labels {
 		b.Add(l.Name, l.Value)
 	})
 	return b.Labels()
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

@@ -37,7 +37,7 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	firing := old != nil && old.State.Active()
 	if !p.EndsAt.IsZero() && !p.EndsAt.After(m.now) {
 		if firing {
-			m.close(*old, earlierOf(laterOf(p.EndsAt, old.At), m.now), alertd.ReasonPostedOver)
+			m.close(*old, alertd.Earlier(alertd.Later(p.EndsAt, old.At), m.now), alertd.ReasonPostedOver)
 		}
 		return
 	}
@@ -56,7 +56,7 @@ func (m *Machine) posted(p *alertd.Posted, timeout time.Duration) {
 	}
 	since := m.now
 	if !p.StartsAt.IsZero() {
-		since = earlierOf(p.StartsAt, m.now)
+		since = alertd.Earlier(p.StartsAt, m.now)
 	}
 	a := alertd.Alert{
 		Fingerprint: fp, Rule: postedRule, Labels: p.Labels, Annotations: bounded(p.Annotations), State: alertd.Firing,
@@ -85,11 +85,4 @@ func (m *Machine) spare(until time.Time) {
 			m.alerts.alive[a.Fingerprint] = until
 		}
 	}
-}
-
-func earlierOf(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -88,7 +88,7 @@ func heldFor(g *grouping.Group, at time.Time) (time.Time, bool) {
 	for _, m := range g.Members {
 		holds = holds || !m.Told
 		if !m.Told && !m.HeldSince.IsZero() {
-			since = earlierOf(since, m.HeldSince)
+			since = alertd.Earlier(since, m.HeldSince)
 		}
 	}
 	return since.Add(g.MaxHold), holds && g.MaxHold > 0

@@ -149,9 +149,9 @@ func (m *Machine) gate(g *grouping.Group, at time.Time) (gate, bool) {
 		// A calendar that is gone from the configuration must not hold anything for ever.
 		if c := m.policy.Calendars[g.Calendar]; c != nil && !c.IsOpen(at) {
 			until := c.NextOpen(at)
-			if last, bounded := heldFor(g, earlierOf(at, m.now)); !bounded || at.Before(last) {
+			if last, bounded := heldFor(g, alertd.Earlier(at, m.now)); !bounded || at.Before(last) {
 				if bounded {
-					until = earlierOf(until, last)
+					until = alertd.Earlier(until, last)
 				}
 				return gate{alertd.ReasonHeld, g.Calendar, until}, true
 			}
@@ -254,7 +254,7 @@ func (m *Machine) renew(g *grouping.Group, a *alertd.Alert, d *router.Decision) 
 // reschedule asks for a group that waits how long it would wait under the policy of now.
 func (m *Machine) reschedule(g *grouping.Group) {
 	if due, why := m.chase(g); why == alertd.ReasonRepage || why == alertd.ReasonEscalated {
-		m.hasten(g, laterOf(due, m.now), why)
+		m.hasten(g, alertd.Later(due, m.now), why)
 	}
 	d := g.Diff()
 	first, ok := m.firstOf(g, d.Fresh) // one is enough: they wait together

@@ -64,9 +64,9 @@ func (s *silence) inForce(at time.Time) (is bool, until time.Time) {
 		s.lo, s.hi = at, s.EndsAt
 		start, end := s.recurs.Window(at)
 		if s.open = !start.IsZero() && !at.Before(start); s.open {
-			s.hi = earlierOf(end, s.EndsAt)
+			s.hi = alertd.Earlier(end, s.EndsAt)
 		} else if !start.IsZero() {
-			s.hi = earlierOf(start, s.EndsAt)
+			s.hi = alertd.Earlier(start, s.EndsAt)
 		}
 	}
 	return s.open, s.hi
@@ -116,7 +116,7 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string, 
 	}
 	by = editor(by, old, &want)
 	want.ID, want.Change = newID, done(alertd.SilenceMade, now, by)
-	want.StartsAt = laterOf(want.StartsAt, now)
+	want.StartsAt = alertd.Later(want.StartsAt, now)
 	if !want.EndsAt.After(want.StartsAt) {
 		return in, "", fmt.Errorf("%w: the silence ends (%s) before it begins (%s)", alertd.ErrInvalid,
 			want.EndsAt.Format(time.RFC3339), want.StartsAt.Format(time.RFC3339))
@@ -196,7 +196,7 @@ func (m *Machine) PlanExpiry(now time.Time, id string, by alertd.Actor) (Silence
 
 // ended is a silence that ends now, before its end.
 func ended(s alertd.Silence, now time.Time, act alertd.SilenceAct, by alertd.Actor) alertd.Silence {
-	s.StartsAt, s.EndsAt, s.UpdatedAt, s.NoticedAt = earlierOf(s.StartsAt, now), now, now, now
+	s.StartsAt, s.EndsAt, s.UpdatedAt, s.NoticedAt = alertd.Earlier(s.StartsAt, now), now, now, now
 	s.Change = done(act, now, by)
 	return s
 }

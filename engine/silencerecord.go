@@ -105,7 +105,7 @@ func hiddenOf(a *alertd.Alert, since time.Time) alertd.Hidden {
 
 // idle reports whether the silence has been in force for long without hiding anything.
 func (s *silence) idle(at time.Time) bool {
-	since, patience := laterOf(s.StartsAt, s.Last), idleAfter
+	since, patience := alertd.Later(s.StartsAt, s.Last), idleAfter
 	if s.recurs != nil {
 		patience = idleRecurrence
 	}

@@ -60,7 +60,7 @@ func (m *Machine) Held(now time.Time) []alertd.Held {
 			if h.Told { // why it was not told once says nothing of its end
 				h.Reason, h.Since = g.Reason, a.ResolvedAt
 				if calm := m.calmAt(fp); calm.After(m.now) {
-					h.Reason, h.Until = alertd.ReasonFlapping, laterOf(calm, g.Due)
+					h.Reason, h.Until = alertd.ReasonFlapping, alertd.Later(calm, g.Due)
 				}
 			}
 			if b := m.raised(a); b != nil && !h.Told && !member.Firing {
@@ -110,7 +110,7 @@ type part struct {
 // standing leaves out what mutes the alert: that is about its groups.
 func (m *Machine) standing(a *alertd.Alert) (alertd.Standing, []part) {
 	st := alertd.Standing{Alert: m.shown(a), SilencedBy: m.silencedBy(a), UpdatedAt: a.At}
-	st.Expires = laterOf(st.Expires, m.alerts.alive[a.Fingerprint]) // posted again since
+	st.Expires = alertd.Later(st.Expires, m.alerts.alive[a.Fingerprint]) // posted again since
 	if by, _, is := m.hiddenBy(a.Fingerprint); is {
 		st.InhibitedBy = []alertd.Fingerprint{by}
 	}

@@ -130,9 +130,9 @@ func (g *Group) RepeatDue() (time.Time, bool) {
 func (g *Group) ChangeDue(now, firedAt time.Time) time.Time {
 	due := g.SpokeAt.Add(g.GroupInterval)
 	if g.SpokeAt.IsZero() {
-		due = earlier(firedAt, now).Add(g.GroupWait)
+		due = alertd.Earlier(firedAt, now).Add(g.GroupWait)
 	}
-	return later(due, now)
+	return alertd.Later(due, now)
 }
 
 // SortNotified puts what a person needs first: firing before resolved, then by severity, then what others suffer from,
@@ -140,36 +140,11 @@ func (g *Group) ChangeDue(now, firedAt time.Time) time.Time {
 func SortNotified(alerts []alertd.Notified) {
 	slices.SortFunc(alerts, func(a, b alertd.Notified) int {
 		return cmp.Or(
-			compareBool(b.State.Active(), a.State.Active()),
+			cmp.Compare(ones(b.State.Active()), ones(a.State.Active())),
 			cmp.Compare(a.Severity().Rank(), b.Severity().Rank()),
-			compareBool(b.Annotations.Has(alertd.AnnotationAffected), a.Annotations.Has(alertd.AnnotationAffected)),
+			cmp.Compare(ones(b.Annotations.Has(alertd.AnnotationAffected)), ones(a.Annotations.Has(alertd.AnnotationAffected))),
 			a.ActiveAt.Compare(b.ActiveAt),
 			cmp.Compare(a.Fingerprint, b.Fingerprint),
 		)
 	})
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	default:
-		return 1
-	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

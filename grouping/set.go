@@ -1,6 +1,7 @@
 package grouping
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/json"
 	"iter"
@@ -111,11 +112,11 @@ func (s *Set) Schedule(sc alertd.Scheduled) {
 func (s *Set) SetBack(at time.Time, by time.Duration) {
 	for _, g := range s.groups {
 		if g.Due.After(at) && g.Reason != alertd.ReasonHeld && g.Reason != alertd.ReasonMuted { // a calendar's instant stays
-			g.Due = later(g.Due.Add(-by), at)
+			g.Due = alertd.Later(g.Due.Add(-by), at)
 		}
-		g.SpokeAt, g.PagedAt = earlier(g.SpokeAt, at), earlier(g.PagedAt, at)
+		g.SpokeAt, g.PagedAt = alertd.Earlier(g.SpokeAt, at), alertd.Earlier(g.PagedAt, at)
 		for _, m := range g.Members {
-			m.Since, m.HeldSince, m.OpenSince = earlier(m.Since, at), earlier(m.HeldSince, at), earlier(m.OpenSince, at)
+			m.Since, m.HeldSince, m.OpenSince = alertd.Earlier(m.Since, at), alertd.Earlier(m.HeldSince, at), alertd.Earlier(m.OpenSince, at)
 		}
 	}
 	heap.Init(&s.due)
@@ -207,12 +208,12 @@ func (s *Set) Telling(alerts []alertd.Fingerprint) []*Group {
 			}
 		}
 	}
-	return slices.SortedFunc(maps.Values(found), func(a, b *Group) int { return compareKeys(a.Group, b.Group) })
+	return slices.SortedFunc(maps.Values(found), func(a, b *Group) int { return cmp.Compare(a.Group, b.Group) })
 }
 
 func (s *Set) link(fp alertd.Fingerprint, g *Group) {
 	at, _ := slices.BinarySearchFunc(s.byAlert[fp], g.Group, func(h *Group, key alertd.GroupKey) int {
-		return compareKeys(h.Group, key)
+		return cmp.Compare(h.Group, key)
 	})
 	s.byAlert[fp] = slices.Insert(s.byAlert[fp], at, g)
 }
@@ -225,17 +226,6 @@ func (s *Set) unlink(fp alertd.Fingerprint, g *Group) {
 		return
 	}
 	s.byAlert[fp] = rest
-}
-
-func compareKeys(a, b alertd.GroupKey) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	default:
-		return 0
-	}
 }
 
 // stored is a group as a snapshot keeps it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"alertd"
 )
 
 // ErrNoTrace says that a back-end was asked for a trace and does not have it.
@@ -100,7 +102,7 @@ func Draw(t Trace, asked string, max int) Waterfall {
 	start, end := all[0].Start, all[0].end()
 	for _, n := range all {
 		services[n.Service] = true
-		start, end = earlier(start, n.Start), later(end, n.end())
+		start, end = alertd.Earlier(start, n.Start), alertd.Later(end, n.end())
 	}
 	w.Services, w.Start, w.Duration = len(services), start, end.Sub(start)
 	// The path leads through the root that lasts longest: others stand beside it.
@@ -251,7 +253,7 @@ func shift(n *node, by time.Duration) (moved int) {
 // critical marks the path that the end of a span waited for: backwards from until, always through the child that ended
 // last; what no child covers is the span's own.
 func critical(n *node, until time.Time) {
-	at := earlier(until, n.end())
+	at := alertd.Earlier(until, n.end())
 	children := slices.Clone(n.children)
 	slices.SortFunc(children, func(a, b *node) int { return cmp.Or(b.end().Compare(a.end()), byStart(a, b)) })
 	mark := func(from, to time.Time) {
@@ -318,18 +320,4 @@ func choose(all []*node, asked string, max int) {
 			shown++
 		}
 	}
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

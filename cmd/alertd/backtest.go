@@ -161,12 +161,12 @@ func (r *replay) arrival() (time.Time, bool) {
 	at := r.last
 	for i := range r.events.Samples {
 		if t := r.events.Samples[i].Time(); !t.Equal(undated) {
-			at = later(at, t)
+			at = alertd.Later(at, t)
 		}
 	}
 	for i := range r.events.Occurrences {
 		if t := r.events.Occurrences[i].Time; !t.Equal(undated) {
-			at = later(at, t)
+			at = alertd.Later(at, t)
 		}
 	}
 	for i := range r.events.Samples {
@@ -180,13 +180,6 @@ func (r *replay) arrival() (time.Time, bool) {
 		}
 	}
 	return at, !at.IsZero()
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // fromNATS reads the stream up to what is its end now.
@@ -303,7 +296,7 @@ func (r *replay) take(at time.Time, seq uint64) error {
 		}
 		return nil
 	}
-	r.begin(later(r.since, at))
+	r.begin(alertd.Later(r.since, at))
 	for _, t := range r.tests {
 		t.Take(at, seq, &r.events)
 	}
