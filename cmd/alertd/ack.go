@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os/user"
 	"strings"
@@ -22,6 +23,7 @@ type unackCmd struct{ ackFlags }
 // ackFlags say which alerts, and who.
 type ackFlags struct {
 	daemonFlags
+	outputFlags
 	What    string `arg:"" help:"An alert's name, its fingerprint, or the key of a group." placeholder:"ALERT"`
 	Service string `help:"Only this service." placeholder:"NAME"`
 	By      string `help:"Who. Default: the name that you are logged in with." placeholder:"NAME"`
@@ -48,22 +50,14 @@ func (c *ackCmd) Run(ctx context.Context, std streams) error {
 			return &usageError{msg: fmt.Sprintf("--until %q is not a time", c.Until), hint: "--until " + time.Now().UTC().Add(time.Hour).Format(time.RFC3339)}
 		}
 	}
-	n, err := c.send(ctx, "/api/v1/ack", body)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(std.out, "%s acknowledged by %s; alertd unack %s gives back\n", counted(n, "alert", "alerts"), printable(body.By), printable(c.What))
-	return nil
+	return c.send(ctx, std.out, "/api/v1/ack", body, func(n string) string {
+		return fmt.Sprintf("%s acknowledged by %s; alertd unack %s gives back", n, printable(body.By), printable(c.What))
+	})
 }
 
 // Run gives alerts back.
 func (c *unackCmd) Run(ctx context.Context, std streams) error {
-	n, err := c.send(ctx, "/api/v1/unack", c.body())
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(std.out, "%s not acknowledged any more\n", counted(n, "alert", "alerts"))
-	return nil
+	return c.send(ctx, std.out, "/api/v1/unack", c.body(), func(n string) string { return n + " not acknowledged any more" })
 }
 
 func (f *ackFlags) body() ackBody {
@@ -74,12 +68,19 @@ func (f *ackFlags) body() ackBody {
 	return b
 }
 
-func (f *ackFlags) send(ctx context.Context, path string, body ackBody) (int, error) {
+// send asks the daemon, and prints which alerts that was about, or what tell says of so many: "2 alerts".
+func (f *ackFlags) send(ctx context.Context, out io.Writer, path string, body ackBody, tell func(n string) string) error {
 	var answer struct {
 		Alerts []alertd.Fingerprint `json:"alerts"`
 	}
-	err := f.ask(ctx, http.MethodPost, path, nil, body, &answer)
-	return len(answer.Alerts), err
+	if err := f.ask(ctx, http.MethodPost, path, nil, body, &answer); err != nil {
+		return err
+	}
+	if f.Output == "json" {
+		return writeJSON(out, answer)
+	}
+	_, err := fmt.Fprintln(out, tell(counted(len(answer.Alerts), "alert", "alerts")))
+	return err
 }
 
 // selection reads what people name alerts by.

@@ -16,6 +16,7 @@ type queueCmd struct {
 
 type queueReleaseCmd struct {
 	daemonFlags
+	outputFlags
 	What    string `arg:"" optional:"" help:"An alert's name, its fingerprint, or the key of a group." placeholder:"ALERT"`
 	Service string `help:"Only this service." placeholder:"NAME"`
 	All     bool   `help:"Everything that is held."`
@@ -42,6 +43,9 @@ func (c *queueReleaseCmd) Run(ctx context.Context, std streams) error {
 	var answer alertd.LetGo
 	if err := c.ask(ctx, http.MethodPost, "/api/v1/queue/release", nil, req, &answer); err != nil {
 		return err
+	}
+	if c.Output == "json" {
+		return writeJSON(std.out, answer)
 	}
 	fmt.Fprintf(std.out, "%s in %s released by %s\n", counted(answer.Alerts, "alert", "alerts"), counted(len(answer.Groups), "group", "groups"), printable(req.By))
 	return nil

@@ -9,12 +9,32 @@ import (
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version string
 
-type versionCmd struct{}
+type versionCmd struct{ outputFlags }
 
-// Run prints the version, the commit where the build knows it, and what it was built with.
-func (versionCmd) Run(std streams) error {
-	_, err := fmt.Fprintf(std.out, "alertd %s%s (%s, %s/%s)\n",
-		versionText(), commitText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+// build is what this binary was made of.
+type build struct {
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"` // where the build knows it
+	Modified bool   `json:"modified,omitempty"`
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+// Run prints what the binary was made of.
+func (c *versionCmd) Run(std streams) error {
+	b := build{Version: versionText(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	b.Commit, b.Modified = commit()
+	if c.Output == "json" {
+		return writeJSON(std.out, b)
+	}
+	text := "alertd " + b.Version
+	if b.Commit != "" {
+		text += " commit " + b.Commit[:min(len(b.Commit), 12)]
+	}
+	if b.Modified {
+		text += "+changes"
+	}
+	_, err := fmt.Fprintf(std.out, "%s (%s, %s)\n", text, b.Go, b.Platform)
 	return err
 }
 
@@ -29,23 +49,19 @@ func versionText() string {
 	return "devel"
 }
 
-// commitText is " commit 0123456789ab", with "+changes" where the tree was not clean.
-func commitText() string {
+// commit is what the binary was built from, and whether the tree was changed; "": the build does not know.
+func commit() (hash string, modified bool) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return ""
+		return "", false
 	}
-	var commit, changes string
 	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 12:
-			commit = " commit " + s.Value[:12]
-		case s.Key == "vcs.modified" && s.Value == "true":
-			changes = "+changes"
+		switch s.Key {
+		case "vcs.revision":
+			hash = s.Value
+		case "vcs.modified":
+			modified = s.Value == "true"
 		}
 	}
-	if commit == "" {
-		return ""
-	}
-	return commit + changes
+	return hash, modified && hash != ""
 }
