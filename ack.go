@@ -109,14 +109,16 @@ type AckRequest struct {
 type Released struct {
 	By     string     `json:"by"`
 	From   AckSource  `json:"from"`
+	Client string     `json:"client,omitempty"` // as in [Ack]
 	Groups []GroupKey `json:"groups"`
 }
 
 // ReleaseRequest is what somebody asks for: to let go what is held for the groups of what is selected.
 type ReleaseRequest struct {
 	Selection
-	By   string    `json:"by"`
-	From AckSource `json:"from"`
+	By     string    `json:"by"`
+	From   AckSource `json:"from"`
+	Client string    `json:"-"` // see [Client]; who asks does not say it
 }
 
 // LetGo is what a release let go.

@@ -72,9 +72,11 @@ func (a *api) release(w http.ResponseWriter, r *http.Request) error {
 	if err := readBody(w, r, &req); err != nil {
 		return err
 	}
-	if req.From != alertd.FromCLI {
-		req.From = alertd.FromAPI
+	who, err := actor(r, req.By, string(req.From), "")
+	if err != nil {
+		return err
 	}
+	req.By, req.From, req.Client = who.By, who.From, who.Client
 	if a.o.Release == nil {
 		return unavailable("this alertd lets nothing go")
 	}

@@ -87,3 +87,30 @@ func TestSilences(t *testing.T) {
 		t.Errorf("another site's page: %d %s", w.Code, w.Body)
 	}
 }
+
+// Who lets go what is held is on record with where that came from, which they do not say themselves.
+func TestRelease(t *testing.T) {
+	for _, c := range []struct {
+		body   string
+		status int
+		want   alertd.ReleaseRequest
+	}{
+		{`{"all":true,"by":" eva ","from":"cli"}`, 200, alertd.ReleaseRequest{Selection: alertd.Selection{All: true}, By: "eva", From: alertd.FromCLI, Client: "192.0.2.1"}},
+		{`{"all":true,"by":"eva"}`, 200, alertd.ReleaseRequest{Selection: alertd.Selection{All: true}, By: "eva", From: alertd.FromAPI, Client: "192.0.2.1, no User-Agent"}},
+		{`{"all":true,"by":"eva","client":"elsewhere"}`, 400, alertd.ReleaseRequest{}},
+		{`{"all":true,"by":"eva","from":"the moon"}`, 400, alertd.ReleaseRequest{}},
+	} {
+		o, asked := options(t), alertd.ReleaseRequest{}
+		o.Release = func(_ context.Context, req alertd.ReleaseRequest) (alertd.LetGo, error) {
+			asked = req
+			return alertd.LetGo{}, nil
+		}
+		r := httptest.NewRequest("POST", "/api/v1/queue/release", strings.NewReader(c.body))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		New(o).ServeHTTP(w, r)
+		if w.Code != c.status || asked != c.want {
+			t.Errorf("%s: %d %s, asked for %+v, want %d, %+v", c.body, w.Code, w.Body, asked, c.status, c.want)
+		}
+	}
+}

@@ -31,7 +31,7 @@ func (n *narrator) entry(ctx context.Context, e *alertd.Entry) {
 		}
 		n.log.InfoContext(ctx, msg, "alerts", len(e.Acked.Alerts), "ack", e.Acked.Ack)
 	case e.Released != nil:
-		n.log.InfoContext(ctx, "groups released", "groups", len(e.Released.Groups), "by", e.Released.By, "from", string(e.Released.From))
+		n.log.InfoContext(ctx, "groups released", "groups", len(e.Released.Groups), "by", e.Released.By, "from", string(e.Released.From), "client", e.Released.Client)
 	case e.Silence != nil && e.Silence.Change != nil:
 		c := e.Silence.Change
 		n.log.InfoContext(ctx, "silence "+string(c.Act), "id", e.Silence.ID, "by", c.By, "from", string(c.From), "client", c.Client, "ends", c.EndsAt)

@@ -34,7 +34,7 @@ func TestNarrator(t *testing.T) {
 		{Acked: &alertd.Acked{Ack: ack, Alerts: []alertd.Fingerprint{7}, Ended: alertd.ReasonAckTimeout}},
 		{Silence: &alertd.Silence{ID: "s1", Comment: "not for the log", Change: &change}},
 		{Silence: &alertd.Silence{ID: "s1"}},
-		{Released: &alertd.Released{By: "tom", From: alertd.FromAPI, Groups: []alertd.GroupKey{"a", "b"}}},
+		{Released: &alertd.Released{By: "tom", From: alertd.FromAPI, Client: "192.0.2.9, curl/8", Groups: []alertd.GroupKey{"a", "b"}}},
 		{Attempted: &alertd.Attempted{Attempt: alertd.Attempt{Notification: "n1", N: 1, Outcome: alertd.Delivered}}}, // the outbox has said it
 		{Attempted: &alertd.Attempted{Attempt: alertd.Attempt{Notification: "n1", N: 9, Outcome: alertd.Failed, Class: alertd.FailureAuth}, Receiver: "ops", Integration: "slack/0", DeadLetter: true}},
 	} {
@@ -44,7 +44,7 @@ func TestNarrator(t *testing.T) {
 msg="alerts acknowledged" alerts=1 ack.by=eva ack.from=web ack.why=mine ack.client=192.0.2.7
 msg="acknowledgement ran out" alerts=1 ack.by=eva ack.from=web ack.why=mine ack.client=192.0.2.7
 msg="silence made" id=s1 by=ben from=cli client=192.0.2.8 ends=1970-01-01T00:00:00.000Z
-msg="groups released" groups=2 by=tom from=api
+msg="groups released" groups=2 by=tom from=api client="192.0.2.9, curl/8"
 msg="notification given up" id=n1 to=ops/slack/0 attempt.n=9 attempt.outcome=failed attempt.class=auth
 `
 	if got := out.String(); got != want {

@@ -28,7 +28,7 @@ func (m *Machine) PlanRelease(want alertd.ReleaseRequest) (in Release, err error
 	if want.By == "" || len(want.By) > alertd.MaxAckBy {
 		return in, fmt.Errorf("%w: say who lets it go, in at most %d bytes", alertd.ErrInvalid, alertd.MaxAckBy)
 	}
-	in.Released = alertd.Released{By: want.By, From: want.From}
+	in.Released = alertd.Released{By: want.By, From: want.From, Client: cut(want.Client, alertd.MaxClient)}
 	leave := map[alertd.Fingerprint]bool{}
 	for g := range m.groups.All() {
 		if !m.holds(g, want.Selection) || len(in.Released.Groups) == maxReleased {

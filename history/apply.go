@@ -77,13 +77,7 @@ func (w *writer) entry(pos int64, e *alertd.Entry) error {
 	case e.Acked != nil:
 		return w.acked(pos, e.Time, e.Acked)
 	case e.Released != nil:
-		for n, key := range e.Released.Groups {
-			d := decision{kind: KindReleased, group: key, by: e.Released.By, detail: string(e.Released.From), reason: string(alertd.ReasonReleased)}
-			if err := w.decision(pos, n, e.Time, d); err != nil {
-				return err
-			}
-		}
-		return nil
+		return w.released(pos, e.Time, e.Released)
 	case e.Silence != nil:
 		return w.silence(pos, e.Time, e.Silence)
 	case e.Policy != nil:
@@ -219,6 +213,18 @@ func (w *writer) acked(pos int64, at time.Time, a *alertd.Acked) error {
 	}
 	for n, fp := range a.Alerts {
 		d.fingerprint = fp
+		if err := w.decision(pos, n, at, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// released writes a row for each group that somebody lets go.
+func (w *writer) released(pos int64, at time.Time, r *alertd.Released) error {
+	d := decision{kind: KindReleased, by: r.By, detail: whence(r.From, r.Client), reason: string(alertd.ReasonReleased)}
+	for n, key := range r.Groups {
+		d.group = key
 		if err := w.decision(pos, n, at, d); err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func TestWhyLongAfter(t *testing.T) {
 		turned(slow, alertd.Inactive, alertd.ReasonTrue, epoch), joined(slow, epoch),
 		alertd.Entry{Time: epoch, Withheld: &alertd.Withheld{Fingerprint: disk.Fingerprint, Group: group, Receiver: "team", Reason: alertd.ReasonHeld, By: "office", Until: monday}},
 		alertd.Entry{Time: epoch.Add(time.Hour), Flushed: &alertd.Flushed{Group: group, Ended: []alertd.Fingerprint{slow.Fingerprint}}},
-		alertd.Entry{Time: monday, Released: &alertd.Released{Groups: []alertd.GroupKey{group, "other"}, By: "eva", From: alertd.FromCLI}},
+		alertd.Entry{Time: monday, Released: &alertd.Released{Groups: []alertd.GroupKey{group, "other"}, By: "eva", From: alertd.FromCLI, Client: "192.0.2.7"}},
 		alertd.Entry{Time: monday, Flushed: &alertd.Flushed{Group: group, Told: []alertd.Fingerprint{disk.Fingerprint}, Spoke: true}},
 	))
 	const want = "abc transition firing|abc joined|abc withheld held by office|abc released|abc told"
@@ -131,7 +131,7 @@ func TestWhyLongAfter(t *testing.T) {
 			t.Fatalf("%+v: %v, %v", q, chains, err)
 		}
 		show := func(time.Time) string { return "then" }
-		if got := chains[0].Steps[3].Tell(show); got != "let go by eva, from cli" {
+		if got := chains[0].Steps[3].Tell(show); got != "let go by eva, from cli (192.0.2.7)" {
 			t.Errorf("told as %q", got)
 		}
 	}
