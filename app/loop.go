@@ -52,7 +52,8 @@ type leader struct {
 
 	read        uint64 // up to which event the stream is read
 	arrivedAt   time.Time
-	checkpoint  uint64 // as the journal knows it
+	judged      uint64 // up to which event everything is judged, and decided about
+	checkpoint  uint64 // the same, as the journal knows it
 	entries     []alertd.Entry
 	decided     int           // entries, ever
 	unsaved     float64       // commits since the last snapshot, see snapshotEvery
@@ -261,13 +262,10 @@ func (l *leader) lag(now, newest time.Time) time.Duration {
 	return max(0, now.Sub(newest))
 }
 
-// commit appends what was decided. The checkpoint goes with the last commit of a turn only: until then, the events that the
-// decisions came from count as not evaluated.
-func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
-	checkpoint := l.checkpoint
-	if last {
-		checkpoint = max(checkpoint, l.evaluator.Evaluated())
-	}
+// commit appends what was decided. What a turn reads counts as judged with its last commit only: until then, not all is decided that
+// follows from it.
+func (l *leader) commit(ctx context.Context, now time.Time) error {
+	checkpoint := max(l.checkpoint, l.judged)
 	if len(l.entries) == 0 && (checkpoint == l.checkpoint || now.Sub(l.committedAt) < checkpointEvery) {
 		return nil
 	}
@@ -285,9 +283,6 @@ func (l *leader) commit(ctx context.Context, now time.Time, last bool) error {
 		l.unsaved += 0.1
 	}
 	l.entries = nil
-	if last && l.unsaved >= max(snapshotEvery, float64(l.machine.Len())/snapshotAlerts) {
-		l.saveAside(ctx)
-	}
 	return nil
 }
 
@@ -354,7 +349,7 @@ func (l *leader) next() time.Time {
 		earliest(at, ok)
 	}
 	earliest(l.outgoingDue, true)
-	if l.evaluator.Evaluated() > l.checkpoint {
+	if l.judged > l.checkpoint {
 		earliest(l.committedAt.Add(checkpointEvery), true)
 	}
 	return due
@@ -382,10 +377,9 @@ func (l *leader) last(ctx context.Context, answers []alertd.Attempt) error {
 		l.entries = append(l.entries, l.machine.Step(now, engine.Answered{Attempt: at})...)
 	}
 	l.committedAt = time.Time{} // the checkpoint goes with it, decided something or not
-	if err := l.commit(ctx, now, true); err != nil {
+	if err := l.commit(ctx, now); err != nil {
 		return err
 	}
-	l.aside.Wait() // that commit may have begun to save
 	l.save(ctx, l.seq, l.freeze())
 	return nil
 }

@@ -108,11 +108,7 @@ func (a *App) Services(ctx context.Context) (out []alertd.Health, err error) {
 
 // Checkpoint is the sequence of EVENTS up to which everything is evaluated; 0 while another node leads.
 func (a *App) Checkpoint(ctx context.Context) (seq uint64) {
-	_ = a.ask(ctx, func(l *leader) {
-		if seq = l.checkpoint; len(l.verdicts) == 0 {
-			seq = max(seq, l.evaluator.Evaluated())
-		}
-	})
+	_ = a.ask(ctx, func(l *leader) { seq = max(l.checkpoint, l.judged) })
 	return seq
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"alertd"
 	"alertd/journal"
 	"alertd/natsbus/natstest"
 )
@@ -167,6 +168,31 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 	stop()
 	if err := errors.Join(<-standing, second.Close(context.Background())); err != nil {
 		t.Error(err)
+	}
+}
+
+// A turn that is at its end before all is decided leaves the checkpoint where it was, and so does a daemon that is stopped then: what
+// follows from the events is decided after the next start.
+func TestCheckpointWaitsForDecisions(t *testing.T) {
+	a := newQuiet(t, Options{})
+	runs(t, a)
+	waitFor(t, "leading", a.leading.now)
+	const seq = 1 << 30
+	err := a.ask(t.Context(), func(l *leader) {
+		l.evaluator.Append(clock(), seq, nil)
+		l.verdicts = []alertd.Verdict{{Rule: &alertd.Rule{}, At: clock()}}
+		if err := l.last(t.Context(), nil); err != nil || l.checkpoint >= seq {
+			t.Errorf("stopped with %d verdicts, at checkpoint %d: %v", len(l.verdicts), l.checkpoint, err)
+		}
+		if err := l.turn(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if err := l.last(t.Context(), nil); err != nil || l.checkpoint != seq {
+			t.Errorf("all is decided, and the checkpoint is %d: %v", l.checkpoint, err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

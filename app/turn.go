@@ -50,9 +50,15 @@ func (l *leader) turn(ctx context.Context, inputs []engine.Input) (err error) {
 	if err := l.due(ctx, now); err != nil {
 		return err
 	}
-	// What an event has made true may still wait to be decided: the checkpoint waits with it.
-	if err := l.commit(ctx, now, len(l.verdicts) == 0); err != nil {
+	all := len(l.verdicts) == 0 // else what an event has made true waits to be decided
+	if all {
+		l.judged = l.evaluator.Evaluated()
+	}
+	if err := l.commit(ctx, now); err != nil {
 		return err
+	}
+	if all && l.unsaved >= max(snapshotEvery, float64(l.machine.Len())/snapshotAlerts) {
+		l.saveAside(ctx)
 	}
 	l.narrator.end(l.traces.context(ctx))
 	l.speak(now)
@@ -163,5 +169,5 @@ func (l *leader) step(ctx context.Context, now time.Time, in engine.Input) error
 	if len(l.entries) < enoughEntries {
 		return nil
 	}
-	return l.commit(ctx, now, false)
+	return l.commit(ctx, now)
 }
