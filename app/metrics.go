@@ -156,7 +156,7 @@ func (c loopCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, stop := context.WithTimeout(context.Background(), 8*time.Second)
 	defer stop()
 	_ = c.app.ask(ctx, func(l *leader) {
-		s, w := l.machine.Stats(), l.evaluator.Stats()
+		s, w := l.machine.Stats(clock()), l.evaluator.Stats()
 		for _, st := range []alertd.State{alertd.Pending, alertd.Firing, alertd.Recovering, alertd.NoData, alertd.Failing, alertd.Resolved} {
 			gauge(descAlerts, float64(s.Alerts[st]), string(st))
 		}

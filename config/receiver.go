@@ -94,7 +94,7 @@ func (p *routingParser) readReceivers(n *yaml.Node) {
 
 // readReceiver also returns where its name is, and whether all of it was well.
 func (p *routingParser) readReceiver(n *yaml.Node) (r Receiver, at *yaml.Node, ok bool) {
-	name := p.peek(n, "name")
+	name := peek(n, "name")
 	var limit *yaml.Node
 	known := fields{
 		"name": func(n *yaml.Node) {
@@ -171,7 +171,7 @@ func (p *routingParser) receiverLabelsTo(r *Receiver, name string) func(*yaml.No
 }
 
 // peek is the text of a key before its mapping is read, or "".
-func (p *routingParser) peek(n *yaml.Node, key string) string {
+func peek(n *yaml.Node, key string) string {
 	n = target(n)
 	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
 		if n.Content[i].Value == key {

@@ -86,7 +86,7 @@ func (w *world) time() {
 // onlyReads asks everything that may be asked, of a time to come, and looks whether that changed anything.
 func (w *world) onlyReads() {
 	before := w.snapshot()
-	next := func() string { due, ok := w.m.Next(); return fmt.Sprint(due, ok, w.m.Stats()) }
+	next := func() string { due, ok := w.m.Next(); return fmt.Sprint(due, ok, w.m.Stats(w.now)) }
 	was := next()
 	later := w.now.AddDate(0, 0, 3)
 	w.m.Alerts(later)

@@ -68,7 +68,7 @@ func (m *Machine) judge(v alertd.Verdict) {
 func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 	fp := alertd.FingerprintOf(f.Labels)
 	old := m.alerts.get(fp)
-	if old != nil && m.known(old, v) {
+	if old != nil && known(old, v) {
 		return // the event came late, or again
 	}
 	if old != nil && old.Rule != v.Rule.ID && old.State != alertd.Resolved && m.policy.Rules[old.Rule] {
@@ -135,7 +135,7 @@ func (m *Machine) found(v alertd.Verdict, f alertd.Finding, what alertd.State) {
 // At the very instant of its end an alert stays over: after a crash the same events are judged again, and of two that are
 // of one millisecond the first would raise it anew and page twice. What is true again within a millisecond fires at the
 // next evaluation, a tick at the latest.
-func (m *Machine) known(old *alertd.Alert, v alertd.Verdict) bool {
+func known(old *alertd.Alert, v alertd.Verdict) bool {
 	switch {
 	case old.State == alertd.Resolved || v.Rule.Occurrence:
 		return !v.At.After(old.At)

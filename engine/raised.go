@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"iter"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -17,7 +18,7 @@ import (
 var severityWords = []string{"critical", "page", "emergency", "fatal", "warning", "warn", "info", "information", "notice"}
 
 // siblings yields the alerts that differ from one in nothing but the severity, in the order of severityWords.
-func (m *Machine) siblings(a *alertd.Alert) func(yield func(*alertd.Alert) bool) {
+func (m *Machine) siblings(a *alertd.Alert) iter.Seq[*alertd.Alert] {
 	return func(yield func(*alertd.Alert) bool) {
 		own := a.Labels.Get(alertd.LabelSeverity)
 		if own == "" {

@@ -106,7 +106,7 @@ func (m *Machine) PlanSilence(now time.Time, want alertd.Silence, newID string, 
 			return in, "", err
 		}
 	}
-	if old != nil && m.inPlace(now, &old.Silence, &want) {
+	if old != nil && inPlace(now, &old.Silence, &want) {
 		if old.State(now) == alertd.SilenceActive {
 			want.StartsAt = old.StartsAt
 		}
@@ -166,7 +166,7 @@ func edits(old, now *alertd.Silence) string {
 func inWords(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 // inPlace reports whether a silence may become another one under the same ID.
-func (m *Machine) inPlace(now time.Time, old, want *alertd.Silence) bool {
+func inPlace(now time.Time, old, want *alertd.Silence) bool {
 	if !old.Hides(want) || old.UntilResolved != want.UntilResolved {
 		return false
 	}

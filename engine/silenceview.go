@@ -17,12 +17,12 @@ func (m *Machine) Silences(now time.Time) []alertd.SilenceView {
 	firing := m.firing()
 	out := make([]alertd.SilenceView, 0, len(m.silences))
 	for _, s := range m.silences.sorted() {
-		out = append(out, m.silenceView(now, s, firing))
+		out = append(out, viewOf(now, s, firing))
 	}
 	return out
 }
 
-func (m *Machine) silenceView(now time.Time, s *silence, firing []*alertd.Alert) alertd.SilenceView {
+func viewOf(now time.Time, s *silence, firing []*alertd.Alert) alertd.SilenceView {
 	v := alertd.SilenceView{
 		Silence: s.Silence, State: s.State(now), Hides: []alertd.Hidden{},
 		Hid: slices.Clone(s.Hid), More: s.More, Last: s.Last, Changes: slices.Clone(s.Changes),

@@ -551,7 +551,7 @@ func (w *world) settle() {
 	if n := len(w.limits.waiting); n > 0 {
 		w.t.Errorf("%d messages wait for a place still", n)
 	}
-	if s := w.m.Stats(); s.Pending != 0 || s.Groups > len(failing) {
+	if s := w.m.Stats(w.now); s.Pending != 0 || s.Groups > len(failing) {
 		w.t.Errorf("left over: %+v", s)
 	}
 }

@@ -68,8 +68,8 @@ func TestStormFitsTheJournal(t *testing.T) {
 	}
 	w.m.Step(w.now, engine.AlertsPosted{Alerts: posts, ResolveTimeout: time.Hour})
 	pass(30 * time.Minute)
-	if len(open) != 0 || w.m.Stats().Groups > 1 {
-		t.Errorf("%d are open, %d groups are left", len(open), w.m.Stats().Groups)
+	if len(open) != 0 || w.m.Stats(w.now).Groups > 1 {
+		t.Errorf("%d are open, %d groups are left", len(open), w.m.Stats(w.now).Groups)
 	}
 }
 

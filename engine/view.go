@@ -170,8 +170,9 @@ type Stats struct {
 	Silences   map[alertd.SilenceState]int
 }
 
-// Stats returns the counts of now.
-func (m *Machine) Stats() Stats {
+// Stats returns the counts at now.
+func (m *Machine) Stats(now time.Time) Stats {
+	m = m.at(now)
 	s := Stats{Alerts: map[alertd.State]int{}, Groups: m.groups.Len(), Silences: map[alertd.SilenceState]int{}}
 	for _, a := range m.alerts.byPrint {
 		s.Alerts[a.State]++

@@ -21,7 +21,7 @@ const (
 )
 
 // Lease says that this node leads. It is renewed in the background until it is lost or released. It only saves wasted
-// work: what keeps two leaders from deciding both is the fence of [Log.Append]. A Lease is safe for concurrent use.
+// work: what keeps two leaders from deciding both is the fence of [NATS.Append]. A Lease is safe for concurrent use.
 type Lease struct {
 	js    jetstream.JetStream
 	kv    jetstream.KeyValue

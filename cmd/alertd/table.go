@@ -81,8 +81,8 @@ func (t *table) fit(most int) (*table, []int) {
 	for _, w := range widths {
 		over += w
 	}
-	over = t.shrink(widths, over, proseFloor, func(i int) bool { return !slices.Contains(typed, t.head[i]) })
-	over = t.shrink(widths, over, nameFloor, func(int) bool { return true })
+	over = shrink(widths, over, proseFloor, func(i int) bool { return !slices.Contains(typed, t.head[i]) })
+	over = shrink(widths, over, nameFloor, func(int) bool { return true })
 	if over > 0 {
 		for _, head := range spare {
 			if i := slices.Index(t.head, head); i > 0 {
@@ -90,7 +90,7 @@ func (t *table) fit(most int) (*table, []int) {
 			}
 		}
 	}
-	t.shrink(widths, over, columnFloor, func(int) bool { return true })
+	shrink(widths, over, columnFloor, func(int) bool { return true })
 	return t, widths
 }
 
@@ -105,7 +105,7 @@ func (t *table) without(i int) *table {
 
 // shrink takes from the widest of some columns, but not from the first, until nothing is over or they are at the floor. It returns what
 // is over still.
-func (t *table) shrink(widths []int, over, floor int, may func(i int) bool) int {
+func shrink(widths []int, over, floor int, may func(i int) bool) int {
 	for ; over > 0; over-- {
 		widest := 0
 		for i := 1; i < len(widths); i++ {

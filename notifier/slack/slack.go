@@ -119,12 +119,12 @@ func (s *Sender) deliver(ctx context.Context, n *alertd.Notification, c composed
 	if !known || n.Collective() {
 		return s.postRoot(ctx, n, c)
 	}
-	err = s.call(c.whole, func(m message) error {
+	err = orPlain(c.whole, func(m message) error {
 		_, _, _, err := s.api.UpdateMessageContext(ctx, channel, ts, m.options(eventEdited, n.ID)...)
 		return err
 	})
 	if err == nil {
-		err = s.call(c.reply, func(m message) error {
+		err = orPlain(c.reply, func(m message) error {
 			options := append(m.options(eventPosted, n.ID), slack.MsgOptionTS(ts), broadcast(n))
 			_, _, err := s.api.PostMessageContext(ctx, channel, append(options, c.from.options()...)...)
 			return err
@@ -140,7 +140,7 @@ func (s *Sender) deliver(ctx context.Context, n *alertd.Notification, c composed
 }
 
 func (s *Sender) postRoot(ctx context.Context, n *alertd.Notification, c composed) (ref string, err error) {
-	err = s.call(c.whole, func(m message) error {
+	err = orPlain(c.whole, func(m message) error {
 		options := append(m.options(eventPosted, n.ID), c.from.options()...)
 		channel, ts, err := s.api.PostMessageContext(ctx, c.channel, options...)
 		if err == nil {
@@ -152,8 +152,8 @@ func (s *Sender) postRoot(ctx context.Context, n *alertd.Notification, c compose
 	return ref, err
 }
 
-// call makes a call, and where Slack refuses the message for its form, once more with the same in plain words.
-func (s *Sender) call(m message, do func(message) error) error {
+// orPlain makes a call, and where Slack refuses the message for its form, once more with the same in plain words.
+func orPlain(m message, do func(message) error) error {
 	err := do(m)
 	if err != nil && codeClass(codeOf(err)) == alertd.FailurePayload {
 		return do(m.asPlain())
@@ -283,7 +283,7 @@ type hookBody struct {
 }
 
 func (s *Sender) postHook(ctx context.Context, c composed) error {
-	return s.call(c.whole, func(m message) error {
+	return orPlain(c.whole, func(m message) error {
 		body, err := json.Marshal(hookBody{
 			Text: m.text, Blocks: m.blocks, Attachments: m.attachments, Channel: c.channel,
 			Username: c.from.username, IconEmoji: c.from.iconEmoji, IconURL: c.from.iconURL, LinkNames: c.from.linkNames,
