@@ -44,7 +44,7 @@ func (a *App) openBus(ctx context.Context) (err error) {
 		return err
 	}
 	me := nodes.Node{Name: a.node, Address: a.listener.Addr().String()}
-	if a.nodes, err = nodes.Join(a.bus.Conn(), nodes.Options{Node: me, Version: a.o.Version, Log: a.log}); err != nil {
+	if a.nodes, err = nodes.Join(a.bus.Conn(), nodes.Options{Node: me, Version: a.o.Version, Log: a.log, Unwell: a.unwell}); err != nil {
 		return err
 	}
 	a.onClose("nodes", a.nodes.Leave)

@@ -104,6 +104,14 @@ func (o *overload) get() error {
 	return nil
 }
 
+// unwell is why this node does not lead though no other one does, as far as it knows.
+func (a *App) unwell(ctx context.Context) error {
+	if since, err := a.leadState.get(); err != nil {
+		return errorSince(err, since)
+	}
+	return a.bus.Ping(ctx)
+}
+
 // readiness is the body of /health/ready. Each check measures itself; together they take as long as the slowest.
 func (a *App) readiness(ctx context.Context) alertd.Health {
 	ctx, stop := context.WithTimeout(ctx, 2*time.Second)

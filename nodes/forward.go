@@ -31,6 +31,7 @@ const (
 	maxAtOnce   = 64        // requests that are answered for others at a time
 	piece       = 512 << 10 // bytes of an answer in one message, or fewer where the server wants it so
 	patience    = 30 * time.Second
+	excuse      = time.Second // to find out why none leads
 	goodbye     = time.Second // for the server to learn that a node leads no more; one that is away may learn it later
 )
 
@@ -121,6 +122,13 @@ func (n *Nodes) Forward(w http.ResponseWriter, r *http.Request) {
 		case errors.Is(err, nats.ErrNoResponders):
 			text = "this node stands by, and no other one leads now; try again in some seconds"
 			w.Header().Set("Retry-After", "2")
+		}
+		if status == http.StatusServiceUnavailable && n.o.Unwell != nil {
+			ctx, cancel := context.WithTimeout(r.Context(), excuse)
+			defer cancel()
+			if err := n.o.Unwell(ctx); err != nil {
+				text += " (" + err.Error() + ")"
+			}
 		}
 		http.Error(w, text, status)
 		return

@@ -31,6 +31,9 @@ type Options struct {
 	Node
 	Version string
 	Log     *slog.Logger // nil logs nothing
+
+	// Unwell is what keeps this node from leading, or from reaching one that does; nil: nothing. Who asks while none leads is told.
+	Unwell func(context.Context) error
 }
 
 // Nodes is this node among the others. It is safe for concurrent use.

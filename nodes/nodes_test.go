@@ -165,6 +165,17 @@ func TestForward(t *testing.T) {
 			break
 		}
 	}
+	full, err := Join(standby.nc, Options{
+		Node: Node{"full", "full:9093"}, Version: "1.0.0", Unwell: func(context.Context) error { return errors.New("the disk is full") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	full.Forward(w, httptest.NewRequest("GET", "/", http.NoBody))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "no other one leads") || !strings.Contains(w.Body.String(), "(the disk is full)") {
+		t.Errorf("nobody leads, for a reason: %d %s", w.Code, w.Body)
+	}
 }
 
 // Who is about to lead no more says so, and is no leader for those who ask whether there is one.
