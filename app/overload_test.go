@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -23,7 +22,7 @@ func TestOverload(t *testing.T) {
 	const services = 40
 	var rules strings.Builder
 	rules.WriteString("groups:\n- name: own\n  interval: 5s\n  rules:\n  - {alert: Down, expr: up == 0, labels: {severity: critical}}\n")
-	for i := range 50 { // none of them has a cheap way
+	for i := range 5 { // none of them has a cheap way
 		fmt.Fprintf(&rules, "  - {alert: A%d, expr: 'sum by (service) (quantile_over_time(0.9, load[1m]) ^ 2) > 1e9 + %d'}\n", i, i)
 	}
 	s := newSink(t)
@@ -49,57 +48,49 @@ func TestOverload(t *testing.T) {
 		}
 		return v
 	}
-	settle := func() float64 { _, text := get(t, a, "/metrics"); return number(text, "alertd_settle_seconds") }
 	until(t, a, "/health/ready", `{"status":"healthy"`)
 	until(t, a, "/metrics", "alertd_settle_seconds 0.1\n")
 
+	// The loop is held up while events come, as if each took too long. How soon it has caught up is the machine's affair, so that it may
+	// take several times until somebody who asks sees it in between.
 	published, worst, said := 0, 0.0, false
-	var ample atomic.Bool // it is overloaded now: what more is published has to be judged, too
-	enough, stopped := make(chan struct{}), make(chan struct{})
-	go func() { // beside the questions, which wait for the loop
-		defer close(stopped)
-		for at := time.Now(); ; at = at.Add(2 * time.Millisecond) { // of one instant one sample counts
-			wait := time.Until(at)
-			if ample.Load() {
-				wait = 20 * time.Millisecond
-			}
-			select {
-			case <-time.After(wait):
-			case <-enough:
-				return
-			}
+	for end := time.Now().Add(3 * time.Minute); worst <= 0.2 || !said; {
+		if time.Now().After(end) {
+			t.Fatalf("%d events did not overload it: settle delay %v, readiness said so: %t", published, worst, said)
+		}
+		goOn, at := a.Hold(t), time.Now().Add(-time.Second)
+		for range 250 {
+			at = at.Add(time.Millisecond) // of one instant one sample counts
 			for i := range services {
 				event := fmt.Sprintf(`{"name":"load","labels":{"service":"s%d"},"value":%d,"time":%d}`, i, published, at.UnixMilli())
 				if _, err := js.PublishAsync("alertd.metrics.load", []byte(event), jetstream.WithStallWait(time.Minute)); err != nil {
-					t.Error(err)
-					return
+					t.Fatal(err)
 				}
 				published++
 			}
 		}
-	}()
-	for end := time.Now().Add(3 * time.Minute); (worst <= 0.2 || !said) && time.Now().Before(end); {
-		now := settle()
-		ample.Store(now < 0 || now > 0.2) // no answer is one, too
-		worst = max(worst, now)
-		_, ready := get(t, a, "/health/ready")
-		said = said || strings.Contains(ready, "more events arrive than can be judged")
-	}
-	close(enough)
-	<-stopped
-	if worst <= 0.2 || !said {
-		t.Fatalf("%d events did not overload it: settle delay %v, readiness said so: %t", published, worst, said)
+		select {
+		case <-js.PublishAsyncComplete():
+		case <-time.After(3 * time.Minute):
+			t.Fatal("the stream does not take the events")
+		}
+		time.Sleep(500 * time.Millisecond) // they wait for that long at least
+		goOn()
+		for taken := fmt.Sprintf("alertd_events_received_total %d\n", published); ; {
+			_, text := get(t, a, "/metrics")
+			worst = max(worst, number(text, "alertd_settle_seconds"))
+			_, ready := get(t, a, "/health/ready")
+			said = said || strings.Contains(ready, "more events arrive than can be judged")
+			if strings.Contains(text, taken) || worst > 0.2 && said {
+				break
+			}
+		}
 	}
 
 	// A page comes through: its key was quiet.
 	publish(t, a, "alertd.metrics.api", down)
 	if p := s.next(t); p.Status != "firing" {
 		t.Errorf("paged %+v", p)
-	}
-	select {
-	case <-js.PublishAsyncComplete():
-	case <-time.After(3 * time.Minute):
-		t.Fatal("the stream does not take the events")
 	}
 	until(t, a, "/health/ready", `{"status":"healthy"`)
 	until(t, a, "/metrics", "alertd_settle_seconds 0.1\n")
