@@ -16,10 +16,14 @@ func (m *Machine) begin(a *alertd.Alert) {
 	decisions := m.decide(a)
 	old := map[string]bool{} // receivers that have it in a group of a routing that is gone
 	for _, g := range m.groups.Of(a.Fingerprint) {
-		m.rejoin(g, a) // it came back before the group had told that it was over
-		if g.Step == 0 && !slices.ContainsFunc(decisions, func(d router.Decision) bool { return d.GroupKey == g.Group }) {
+		i := slices.IndexFunc(decisions, func(d router.Decision) bool { return d.GroupKey == g.Group })
+		switch {
+		case i >= 0 && decisions[i].Deliver != alertd.Dashboard:
+			m.renew(g, a, &decisions[i]) // a reload passes over what does not fire
+		case i < 0 && g.Step == 0:
 			old[g.Receiver] = true
 		}
+		m.rejoin(g, a) // it came back before the group had told that it was over
 	}
 	for _, d := range decisions {
 		if g := m.groups.Get(d.GroupKey); !old[d.Receiver] && (g == nil || g.Members[a.Fingerprint] == nil) {
