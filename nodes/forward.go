@@ -183,7 +183,11 @@ func (n *Nodes) ask(ctx context.Context, w http.ResponseWriter, r *http.Request)
 			return nil, fmt.Errorf("its answer is larger than %d MB", maxResponse>>20)
 		}
 		if msg.Header.Get(lastHeader) != "" {
-			return http.ReadResponse(bufio.NewReader(&all), r)
+			res, err := http.ReadResponse(bufio.NewReader(&all), r)
+			if err == nil && res.StatusCode < http.StatusOK { // no final answer; net/http panics over a status below 100
+				return nil, fmt.Errorf("it answers with status %d", res.StatusCode)
+			}
+			return res, err
 		}
 	}
 }

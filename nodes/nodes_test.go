@@ -193,6 +193,23 @@ func TestGoing(t *testing.T) {
 	<-done
 }
 
+// What is no answer of HTTP is not passed on.
+func TestStrangeAnswer(t *testing.T) {
+	url := startNATS(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done, err := join(t, url, "leader").Lead(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(99) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	join(t, url, "standby").Forward(w, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "it answers with status 99") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	cancel()
+	<-done
+}
+
 // Two that believe to lead answer both: the answer is one of the two, whole.
 func TestTwoLeaders(t *testing.T) {
 	url := startNATS(t)
