@@ -71,7 +71,7 @@ func (a *App) abreast(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if readsHistory(r.URL.Path) {
 			if behind := a.behind(r.Context()); behind > 0 {
-				w.Header().Set(behindHeader, strconv.Itoa(int(math.Ceil(behind.Seconds()))))
+				w.Header().Set(BehindHeader, strconv.Itoa(int(math.Ceil(behind.Seconds()))))
 			}
 		}
 		h.ServeHTTP(w, r)
@@ -91,8 +91,8 @@ func (a *App) behind(ctx context.Context) time.Duration {
 	return a.projected.behind(clock(), seq)
 }
 
-// behindHeader of an answer says that the history lacks what was decided in the last seconds, and in how many.
-const behindHeader = "Alertd-History-Behind"
+// BehindHeader of an answer says that the history lacks what was decided in the last seconds, and in how many.
+const BehindHeader = "Alertd-History-Behind"
 
 // readsHistory reports whether what is at a path is answered from the history.
 func readsHistory(path string) bool {

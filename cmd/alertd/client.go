@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"alertd/app"
 )
 
 // answerLimit bounds what is read of one answer: a page of the longest history is far below it.
@@ -35,11 +37,27 @@ func (f daemonFlags) get(ctx context.Context, path string, query url.Values, out
 	return f.ask(ctx, http.MethodGet, path, query, nil, out)
 }
 
+// recall gets what the daemon answers from its history, and warns where that does not have all yet. Of what comes in pages the first
+// one warns.
+func (f daemonFlags) recall(ctx context.Context, std streams, path string, query url.Values, out any) error {
+	header, err := f.exchange(ctx, http.MethodGet, path, query, nil, out)
+	if behind := header.Get(app.BehindHeader); err == nil && behind != "" && !query.Has("cursor") {
+		fmt.Fprintf(std.err, "alertd: the history is %s s behind: what was decided since then is missing, ask again soon\n", printable(behind))
+	}
+	return err
+}
+
 // ask asks or tells the daemon something: body, unless it is nil, goes along as JSON.
 func (f daemonFlags) ask(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	_, err := f.exchange(ctx, method, path, query, body, out)
+	return err
+}
+
+// exchange is ask with the header of the answer.
+func (f daemonFlags) exchange(ctx context.Context, method, path string, query url.Values, body, out any) (http.Header, error) {
 	base, err := url.Parse(f.URL)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
-		return &usageError{
+		return nil, &usageError{
 			msg:  fmt.Sprintf("%q is not the URL of a daemon", redacted(f.URL)),
 			hint: "--url http://127.0.0.1:9093, or set ALERTD_URL",
 		}
@@ -52,13 +70,13 @@ func (f daemonFlags) ask(ctx context.Context, method, path string, query url.Val
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		sent = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), sent)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -71,7 +89,7 @@ func (f daemonFlags) ask(ctx context.Context, method, path string, query url.Val
 		if errors.As(err, &urlErr) {
 			err = urlErr.Err // without the URL, which may hold a password
 		}
-		return &failure{
+		return nil, &failure{
 			err:  fmt.Errorf("no answer from the daemon at %s: %w", base.Redacted(), err),
 			hint: `start it with "alertd serve", or name another with --url or ALERTD_URL`,
 		}
@@ -80,14 +98,14 @@ func (f daemonFlags) ask(ctx context.Context, method, path string, query url.Val
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit+1))
 	switch {
 	case err != nil:
-		return fmt.Errorf("the daemon at %s stopped in the middle of its answer: %w", base.Redacted(), err)
+		return nil, fmt.Errorf("the daemon at %s stopped in the middle of its answer: %w", base.Redacted(), err)
 	case len(answer) > answerLimit:
-		return &failure{
+		return nil, &failure{
 			err:  fmt.Errorf("the answer of %s is longer than %d MiB", base.Redacted(), answerLimit>>20),
 			hint: "ask for less with --since, --limit or a filter",
 		}
 	}
-	return decodeAnswer(resp, answer, base, out)
+	return resp.Header, decodeAnswer(resp, answer, base, out)
 }
 
 // decodeAnswer unwraps {"status":"success","data":…}, or turns the answer's error into ours.

@@ -59,7 +59,7 @@ func (c *historyCmd) Run(ctx context.Context, std streams) error {
 	if err != nil {
 		return err
 	}
-	raw, more, err := c.fetch(ctx, query)
+	raw, more, err := c.fetch(ctx, std, query)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (c *historyCmd) query(now time.Time) (url.Values, error) {
 }
 
 // fetch follows the cursor until there are enough. It also says whether the daemon has more.
-func (c *historyCmd) fetch(ctx context.Context, query url.Values) (items []json.RawMessage, more bool, err error) {
+func (c *historyCmd) fetch(ctx context.Context, std streams, query url.Values) (items []json.RawMessage, more bool, err error) {
 	for {
 		ask := historyPage
 		if !c.All {
@@ -120,7 +120,7 @@ func (c *historyCmd) fetch(ctx context.Context, query url.Values) (items []json.
 			Transitions []json.RawMessage `json:"transitions"`
 			Next        string            `json:"next"`
 		}
-		if err := c.get(ctx, "/api/v1/history", query, &page); err != nil {
+		if err := c.recall(ctx, std, "/api/v1/history", query, &page); err != nil {
 			return nil, false, err
 		}
 		items = append(items, page.Transitions...)

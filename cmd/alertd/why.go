@@ -37,7 +37,7 @@ func (c *whyCmd) Run(ctx context.Context, std streams) error {
 	var answer struct {
 		Alerts []history.Chain `json:"alerts"`
 	}
-	if err := c.get(ctx, "/api/v1/why", query, &answer); err != nil {
+	if err := c.recall(ctx, std, "/api/v1/why", query, &answer); err != nil {
 		return err
 	}
 	if c.Output == "json" {
