@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -33,19 +32,11 @@ func TestReadyWhileOverloaded(t *testing.T) {
 		return strings.Contains(ready(), `{"status":"degraded"`) && strings.Contains(ready(), overloaded)
 	})
 
-	busy, goOn, asked := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(asked)
-		for a.ask(context.Background(), func(*leader) { close(busy); <-goOn }) != nil {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}()
-	<-busy
+	goOn := a.Hold(t)
 	if body := ready(); !strings.Contains(body, `{"status":"unhealthy"`) || !strings.Contains(body, "the loop does not answer") || !strings.Contains(body, overloaded) {
 		t.Errorf("while the loop is busy: %s", body)
 	}
-	close(goOn)
-	<-asked
+	goOn()
 	a.overload.note(100*time.Millisecond, false)
 	waitFor(t, "as before", func() bool { return strings.Contains(ready(), `{"status":"healthy"`) })
 }
