@@ -16,16 +16,17 @@ func FuzzSilence(f *testing.F) {
 		f.Add(what+rest, false)
 		f.Add(what+rest, true)
 	}
+	s, o := &silencer{}, options(f)
+	o.Silences = s
+	api := New(o)
 	f.Fuzz(func(t *testing.T, body string, preview bool) {
-		s := &silencer{}
-		o := options(t)
-		o.Silences = s
+		s.asked = nil
 		path := "/api/v1/silences"
 		if preview {
 			path += "/preview"
 		}
 		w := httptest.NewRecorder()
-		New(o).ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
+		api.ServeHTTP(w, httptest.NewRequest("POST", path, strings.NewReader(body)))
 		switch {
 		case w.Code == 200 && len(s.asked) == 1, w.Code == 400 && len(s.asked) == 0, w.Code == 413 && len(body) > 64<<10:
 		default:
