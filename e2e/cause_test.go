@@ -69,7 +69,7 @@ func TestDatabaseOfFiveServices(t *testing.T) {
 			}
 		}))
 		t.Cleanup(s.Close)
-		health.WriteString(fmt.Sprintf("  - {service: %s, url: '%s', interval: 2s, environment: prod}\n", name, s.URL))
+		health.WriteString(fmt.Sprintf("  - {service: %s, url: '%s', interval: 4s, timeout: 3500ms, environment: prod}\n", name, s.URL))
 	}
 	jaeger := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/trace/"+lostTrace {

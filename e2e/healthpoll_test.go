@@ -36,7 +36,7 @@ func TestHealthPollOverNATS(t *testing.T) {
 	targets.WriteString("targets:\n  - {service: billing, url: nats:$SRV.PING.billing, interval: 1s, fast_interval: 100ms}\n")
 	targets.WriteString("  - {service: backup, url: heartbeat:alertd.metrics.backup, interval: 2s}\n")
 	for i := range 6 {
-		fmt.Fprintf(&targets, "  - {service: remote%d, url: 'tcp://%s', interval: 1s, fast_interval: 300ms}\n", i, network.Addr())
+		fmt.Fprintf(&targets, "  - {service: remote%d, url: 'tcp://%s', interval: 4s, timeout: 3s, fast_interval: 300ms}\n", i, network.Addr())
 	}
 	w := newWorld(t, map[string]string{
 		"routing.yaml": shop["routing.yaml"],
