@@ -1,8 +1,6 @@
 package app
 
 import (
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -14,17 +12,8 @@ func TestReadyWhileOverloaded(t *testing.T) {
 	runs(t, a)
 	waitFor(t, "leading", a.leading.now)
 	ready := func() string {
-		t.Helper()
-		resp, err := http.Get("http://" + a.HTTP() + "/health/ready")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(body)
+		_, body := get(t, a, "/health/ready")
+		return body
 	}
 	const overloaded = "more events arrive than can be judged one by one: each key of a rule is evaluated at most every 1.5s"
 	a.overload.note(1500*time.Millisecond, true)

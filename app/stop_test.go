@@ -110,24 +110,11 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs(t, a)
-	get := func(a *App, path string) (int, string) {
-		t.Helper()
-		resp, err := http.Get("http://" + a.HTTP() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
-	}
-	ready := func(a *App) bool { status, _ := get(a, "/-/ready"); return status == http.StatusOK }
-	if status, body := get(a, "/health/ready"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no node that leads answers") {
+	ready := func(a *App) bool { status, _ := get(t, a, "/-/ready"); return status == http.StatusOK }
+	if status, body := get(t, a, "/health/ready"); status != http.StatusServiceUnavailable || !strings.Contains(body, "no node that leads answers") {
 		t.Errorf("nobody leads: %d %s", status, body)
 	}
-	if status, _ := get(a, "/api/v2/alerts"); status != http.StatusServiceUnavailable {
+	if status, _ := get(t, a, "/api/v2/alerts"); status != http.StatusServiceUnavailable {
 		t.Errorf("nobody leads, and the alerts are answered with %d: this tests nothing", status)
 	}
 	if err := dead.Release(t.Context()); err != nil {
@@ -162,7 +149,7 @@ func TestReadyWhenPostsAreTaken(t *testing.T) {
 	if status := whileReady(second); status != http.StatusOK {
 		t.Errorf("the standby is ready, and a post is answered with %d", status)
 	}
-	if _, body := get(second, "/health/ready"); !second.leading.now() && (!strings.Contains(body, `"status":"degraded"`) || !strings.Contains(body, errStandby.Error())) {
+	if _, body := get(t, second, "/health/ready"); !second.leading.now() && (!strings.Contains(body, `"status":"degraded"`) || !strings.Contains(body, errStandby.Error())) {
 		t.Errorf("the standby says %s", body)
 	}
 	stop()
@@ -230,4 +217,19 @@ func waitFor(t *testing.T, what string, met func() bool) {
 			t.Fatalf("never %s", what)
 		}
 	}
+}
+
+// get is what a node answers at a path.
+func get(t *testing.T, a *App, path string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get("http://" + a.HTTP() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
 }
